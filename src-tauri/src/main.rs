@@ -1,0 +1,3 @@
+//! The desktop program: a thin shell over the same server.
+
+fn main() {}

@@ -1,0 +1,121 @@
+//! Every bound of the product, with its unit, its default and its reason.
+//!
+//! Owns numbers only. A queue, map, buffer or wait without a line here is a defect.
+
+use std::time::Duration;
+
+/// Bytes in one kibibyte.
+pub const KIB: usize = 1024;
+/// Bytes in one mebibyte.
+pub const MIB: usize = 1024 * KIB;
+
+// --- documents -------------------------------------------------------------------------------------------
+
+/// Largest single update from a client, in bytes: larger ones come as several edits from every known editor.
+pub const UPDATE_MAX_BYTES: usize = 8 * MIB;
+/// Deepest nesting of `Any` values inside an update: the reference engines overflow their stack at 20,000.
+pub const UPDATE_NESTING_MAX: usize = 64;
+/// A document beyond this many bytes takes no further growth.
+pub const DOCUMENT_MAX_BYTES: usize = 64 * MIB;
+/// Commands waiting for one room; a full mailbox stops the reading of the sockets that fill it.
+pub const ROOM_MAILBOX: usize = 256;
+/// Open rooms at once.
+pub const ROOMS_OPEN_MAX: usize = 2_000;
+/// Peers in one room; above the 1,000 joins at once that an office-wide meeting makes.
+pub const ROOM_PEERS_MAX: usize = 2_048;
+/// A room nobody is in stays loaded this long, so that a reload of the page is warm.
+pub const ROOM_GRACE: Duration = Duration::from_secs(30);
+/// Edits of one room that were shown to its peers but are not on disk yet, in bytes; beyond it edits are refused.
+pub const ROOM_UNSAVED_MAX_BYTES: usize = 16 * MIB;
+
+// --- outboxes --------------------------------------------------------------------------------------------
+
+/// Frames waiting for one slow reader, in bytes; over it queued edits are replaced by one resync.
+pub const OUTBOX_MAX_BYTES: usize = MIB;
+/// A reader that stays behind this long is closed.
+pub const OUTBOX_LAG_MAX: Duration = Duration::from_secs(30);
+
+// --- presence --------------------------------------------------------------------------------------------
+
+/// One person's presence state, in bytes of JSON.
+pub const PRESENCE_STATE_MAX_BYTES: usize = 4 * KIB;
+/// Entries read from one presence message: clients send back what they heard, so more than one is normal.
+pub const PRESENCE_ENTRIES_MAX: usize = 4_096;
+
+// --- store -----------------------------------------------------------------------------------------------
+
+/// A commit closes after this long at the latest.
+pub const COMMIT_WINDOW: Duration = Duration::from_millis(2);
+/// A commit closes at this many rows.
+pub const COMMIT_ROWS_MAX: usize = 1_000;
+/// Writes waiting for the writer thread.
+pub const WRITER_QUEUE: usize = 4_096;
+/// Memory the database may use as page cache, in bytes; the engine's own default is 1 GiB.
+pub const STORE_CACHE_BYTES: usize = 16 * MIB;
+/// A snapshot is due after this many updates…
+pub const SNAPSHOT_UPDATES: usize = 100;
+/// …or this long after the first change since the last one.
+pub const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(300);
+/// Snapshots kept for each document.
+pub const SNAPSHOT_GENERATIONS: usize = 3;
+
+// --- scribe ----------------------------------------------------------------------------------------------
+
+/// One question to the scribe is answered within this time, or the process is ended.
+pub const SCRIBE_DEADLINE: Duration = Duration::from_secs(10);
+/// Memory the scribe may use, in bytes.
+pub const SCRIBE_MEMORY_BYTES: u64 = 1024 * MIB as u64;
+/// An idle scribe is ended after this long: it costs memory and is quickly started.
+pub const SCRIBE_IDLE: Duration = Duration::from_secs(30);
+/// Text is written back this long after the last change…
+pub const DRAFT_DEBOUNCE: Duration = Duration::from_millis(1_000);
+/// …and at the latest this long after the first one.
+pub const DRAFT_DEBOUNCE_MAX: Duration = Duration::from_secs(10);
+
+// --- the door --------------------------------------------------------------------------------------------
+
+/// Connections at once: 1,000 colleagues with one socket each, and their page loads.
+pub const CONNECTIONS_MAX: usize = 2_048;
+/// Connections of one address that nobody has logged in on yet.
+pub const CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX: usize = 32;
+/// The head of a request arrives within this time.
+pub const HEADER_DEADLINE: Duration = Duration::from_secs(5);
+/// The first authenticated message arrives within this time, whatever else is sent meanwhile.
+pub const AUTHENTICATION_DEADLINE: Duration = Duration::from_secs(10);
+/// Bytes taken on one socket before authentication.
+pub const UNAUTHENTICATED_MAX_BYTES: usize = 64 * KIB;
+/// Messages taken on one socket before authentication.
+pub const UNAUTHENTICATED_MAX_MESSAGES: usize = 64;
+/// Documents on one socket.
+pub const DOCUMENTS_PER_SOCKET_MAX: usize = 32;
+/// One WebSocket message, in bytes.
+pub const MESSAGE_MAX_BYTES: usize = UPDATE_MAX_BYTES + 64 * KIB;
+/// A socket is asked for a sign of life this often…
+pub const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// …and closed after this long without any.
+pub const IDLE_DEAD: Duration = Duration::from_secs(45);
+/// Body of an ordinary request, in bytes.
+pub const BODY_MAX_BYTES: usize = 64 * KIB;
+/// Body of one imported record, in bytes.
+pub const RECORD_BODY_MAX_BYTES: usize = 2 * MIB;
+/// A graceful stop ends within this time.
+pub const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+// --- who you are -----------------------------------------------------------------------------------------
+
+/// A join code lives this long.
+pub const JOIN_CODE_LIFE: Duration = Duration::from_secs(600);
+/// Wrong guesses that one address may make in a minute.
+pub const JOIN_GUESSES_PER_ADDRESS_MINUTE: u32 = 5;
+/// Guesses of all addresses together in a minute.
+pub const JOIN_GUESSES_GLOBAL_MINUTE: u32 = 60;
+/// Open invitations at once.
+pub const INVITATIONS_MAX: usize = 64;
+/// Tokens kept at once.
+pub const TOKENS_MAX: usize = 10_000;
+/// A session that is not used ends after this long.
+pub const SESSION_IDLE: Duration = Duration::from_secs(12 * 3600);
+/// A session ends after this long even when used.
+pub const SESSION_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A person's name, in characters.
+pub const PERSON_NAME_MAX_CHARS: usize = 64;

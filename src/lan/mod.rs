@@ -1,0 +1,1 @@
+//! How the office is found on the network: addresses, announcement, QR code.

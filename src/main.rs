@@ -1,0 +1,3 @@
+//! The headless program `townhall`.
+
+fn main() {}

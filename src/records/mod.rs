@@ -1,0 +1,1 @@
+//! What a record is, and its rules. Does not know HTTP or rooms.

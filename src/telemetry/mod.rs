@@ -1,0 +1,7 @@
+//! Logs without secrets, and metrics.
+//!
+//! Owns how the process speaks to its operator. Knows nothing of rooms or faces.
+
+pub mod metrics;
+
+pub use metrics::Metrics;

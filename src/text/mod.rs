@@ -1,0 +1,1 @@
+//! Markdown to a document tree and back, and front matter. Pure.

@@ -1,0 +1,3 @@
+//! Pure codecs: bytes to values and back. No IO, no clock, no engine; every decoder is bounded and fuzzed.
+
+pub mod varint;

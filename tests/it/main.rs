@@ -1,0 +1,24 @@
+//! One binary, a file per promise.
+
+mod harness;
+
+mod api;
+mod disk;
+mod door;
+mod durable;
+mod gate;
+mod hocuspocus;
+mod hostile;
+mod join;
+mod kill;
+mod lan;
+mod licences;
+mod metrics;
+mod origin;
+mod recorded;
+mod records;
+mod rooms;
+mod scribe;
+mod slow;
+mod tidy;
+mod yjs;
