@@ -1,0 +1,175 @@
+//! The figures of `make bench`: the real program as a child process, real sockets, one line a figure.
+//!
+//! Owns measuring only; promises are tested in `tests/it`. Processor time and memory are read from `/proc`, so
+//! those lines are left out where there is none.
+
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
+#[path = "../it/harness/hocus.rs"]
+#[expect(dead_code, reason = "shared with the tests")]
+mod hocus;
+mod office;
+#[path = "../it/harness/typist.rs"]
+mod typist;
+
+use std::time::{Duration, Instant};
+
+use hocus::{Heard, Hocus};
+use office::Office;
+use tokio::task::JoinSet;
+use typist::Typist;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        println!("{:<52} {:>22}   goal", "figure", "measured");
+        start().await;
+        acknowledgement().await;
+        fan_out().await;
+        idle().await;
+        cold_join().await;
+    });
+}
+
+fn line(figure: &str, measured: &str, goal: &str) {
+    println!("{figure:<52} {measured:>22}   {goal}");
+}
+
+fn percentile(sorted: &[Duration], share: f64) -> f64 {
+    let at = ((sorted.len() as f64 - 1.0) * share).round() as usize;
+    sorted.get(at).map_or(0.0, |d| d.as_secs_f64() * 1000.0)
+}
+
+/// Ready after start, resident when idle.
+async fn start() {
+    let mut times = Vec::new();
+    let mut resident_kib = 0;
+    for _ in 0..5 {
+        let office = Office::start().await;
+        times.push(office.ready_after);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        resident_kib = office.resident_kib();
+    }
+    times.sort();
+    line("ready after start, median of 5", &format!("{:.0} ms", percentile(&times, 0.5)), "<= 300 ms");
+    line("resident when idle", &format!("{:.1} MB", resident_kib as f64 / 1024.0), "<= 40 MB");
+}
+
+/// 100 writers, each in a document of its own, each waiting for its tick before the next letter.
+async fn acknowledgement() {
+    let office = Office::start().await;
+    let mut writers = JoinSet::new();
+    for n in 0..100u64 {
+        let (port, token) = (office.port, office.token.clone());
+        writers.spawn(async move {
+            let (mut me, _) = Hocus::join(port, &format!("ack-{n}"), &token).await.unwrap();
+            let mut typist = Typist::new(n + 1);
+            let mut times = Vec::new();
+            tokio::time::sleep(Duration::from_millis(500 + n * 7)).await;
+            for _ in 0..50 {
+                let start = Instant::now();
+                me.update(&typist.types("a")).await.unwrap();
+                me.saved(1).await.unwrap();
+                times.push(start.elapsed());
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            times
+        });
+    }
+    let mut times: Vec<Duration> = writers.join_all().await.into_iter().flatten().collect();
+    times.sort();
+    line(
+        "edit to tick on disk, 100 writers, p50 / p99",
+        &format!("{:.1} / {:.1} ms", percentile(&times, 0.5), percentile(&times, 0.99)),
+        "<= 5 / 25 ms",
+    );
+}
+
+/// One writer at 20 edits a second, 50 listeners, until 50,000 deliveries are made; server's processor time.
+async fn fan_out() {
+    let office = Office::start().await;
+    let mut listeners = JoinSet::new();
+    let edits = 1_000usize;
+    for _ in 0..50 {
+        let (port, token) = (office.port, office.token.clone());
+        listeners.spawn(async move {
+            let (mut me, _) = Hocus::join(port, "fan", &token).await.unwrap();
+            let mut heard = 0;
+            while heard < edits {
+                match me.next().await {
+                    Heard::Update(_) => heard += 1,
+                    Heard::Closed(_) => break,
+                    _ => {}
+                }
+            }
+            heard
+        });
+    }
+    let (mut writer, _) = Hocus::join(office.port, "fan", &office.token).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = office.cpu();
+    let start = Instant::now();
+    let mut typist = Typist::new(1);
+    let mut beat = tokio::time::interval(Duration::from_millis(10));
+    for _ in 0..edits {
+        beat.tick().await;
+        writer.update(&typist.types("a")).await.unwrap();
+    }
+    let delivered: usize = listeners.join_all().await.into_iter().sum();
+    let cpu_s = (office.cpu() - before).as_secs_f64();
+    line(
+        "fan-out to 50, processor time per 100,000 deliveries",
+        &format!("{:.2} CPU-s", cpu_s * 100_000.0 / delivered as f64),
+        "<= 0.8 CPU-s",
+    );
+    line(
+        "  deliveries made / owed, in",
+        &format!("{delivered} / {} in {:.1} s", edits * 50, start.elapsed().as_secs_f64()),
+        "all",
+    );
+}
+
+/// 1,000 connections that joined 100 documents and then say nothing.
+async fn idle() {
+    let office = Office::start().await;
+    let before = office.resident_kib();
+    let mut peers = Vec::new();
+    for n in 0..1_000 {
+        match Hocus::join(office.port, &format!("idle-{}", n % 100), &office.token).await {
+            Ok((peer, _)) => peers.push(peer),
+            Err(error) => {
+                println!("  connection {n} failed: {error}");
+                break;
+            }
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let grown_kib = office.resident_kib().saturating_sub(before);
+    line(
+        &format!("memory per idle connection, {} of them", peers.len()),
+        &format!("{:.1} KB", grown_kib as f64 / peers.len().max(1) as f64),
+        "<= 12 KB",
+    );
+}
+
+/// A document of 1.3 MB, joined right after a restart.
+async fn cold_join() {
+    let mut office = Office::start().await;
+    let (mut writer, _) = Hocus::join(office.port, "large", &office.token).await.unwrap();
+    let mut typist = Typist::new(7);
+    let piece = "Le conseil municipal adopte. ".repeat(58);
+    for _ in 0..782 {
+        writer.update(&typist.types(&piece)).await.unwrap();
+    }
+    writer.saved(782).await.unwrap();
+    writer.close().await;
+    office.restart().await;
+    let start = Instant::now();
+    let (_me, state) = Hocus::join(office.port, "large", &office.token).await.unwrap();
+    let took = start.elapsed();
+    line(
+        &format!("joining {:.1} MB cold, after a restart", state.len() as f64 / 1e6),
+        &format!("{:.0} ms", took.as_secs_f64() * 1000.0),
+        "<= 100 ms",
+    );
+}
