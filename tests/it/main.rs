@@ -1,5 +1,7 @@
 //! One binary, a file per promise.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
+
 mod harness;
 
 mod api;
