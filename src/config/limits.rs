@@ -119,3 +119,12 @@ pub const SESSION_IDLE: Duration = Duration::from_secs(12 * 3600);
 pub const SESSION_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A person's name, in characters.
 pub const PERSON_NAME_MAX_CHARS: usize = 64;
+
+// --- the network -----------------------------------------------------------------------------------------
+
+/// Addresses shown to the clerk: more than anybody reads, and a machine may have hundreds.
+pub const LAN_ADDRESSES_MAX: usize = 16;
+/// The goodbye on the network is said within this time.
+pub const LAN_GOODBYE: Duration = Duration::from_secs(1);
+/// The adapters are looked at this often: a cable put back in is announced within it.
+pub const LAN_INTERFACE_CHECK: Duration = Duration::from_secs(2);
