@@ -16,7 +16,7 @@ use super::addresses::leads_to_the_office;
 use crate::config::limits::{LAN_GOODBYE, LAN_INTERFACE_CHECK};
 
 /// What offices are announced as.
-pub const SERVICE_TYPE: &str = "_townhall._tcp.local.";
+pub const OFFICE_TYPE: &str = "_townhall._tcp.local.";
 /// A label of the domain name system is at most this long (RFC 1035, section 2.3.4).
 const LABEL_MAX_BYTES: usize = 63;
 /// Room for the ` (2)` that a conflict appends to the name.
@@ -157,7 +157,7 @@ fn described(options: &AnnounceOptions) -> Result<ServiceInfo, AnnounceError> {
     let say = |key: &str, value: &str| TxtProperty::from(&(key, shortened(value, 200)));
     let properties =
         vec![say("id", &options.id), say("v", &options.version), say("path", "/"), say("proto", "http")];
-    Ok(ServiceInfo::new(SERVICE_TYPE, name, &host, "", options.port, properties)?.enable_addr_auto())
+    Ok(ServiceInfo::new(OFFICE_TYPE, name, &host, "", options.port, properties)?.enable_addr_auto())
 }
 
 fn names_the_host(change: &DnsNameChange) -> bool {

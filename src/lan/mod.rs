@@ -7,7 +7,7 @@ mod announce;
 mod qr;
 
 pub use addresses::{LanAddress, addresses};
-pub use announce::{Announce, AnnounceError, AnnounceOptions, SERVICE_TYPE};
+pub use announce::{Announce, AnnounceError, AnnounceOptions, OFFICE_TYPE};
 pub use qr::{Qr, QrError, qr};
 
 /// Longest host label that we choose; RFC 1035 allows 63, and a conflict appends `-2`, `-3`…
