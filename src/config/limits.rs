@@ -50,6 +50,16 @@ pub const COMMIT_WINDOW: Duration = Duration::from_millis(2);
 pub const COMMIT_ROWS_MAX: usize = 1_000;
 /// Writes waiting for the writer thread.
 pub const WRITER_QUEUE: usize = 4_096;
+/// Bytes waiting for the writer thread; one commit may be larger when nothing else waits.
+pub const WRITER_QUEUE_BYTES: usize = 64 * MIB;
+/// A commit closes at this many bytes: it holds them twice.
+pub const COMMIT_MAX_BYTES: usize = 16 * MIB;
+/// While the disk takes no writes, it is tried again this often.
+pub const STORE_PROBE_INTERVAL: Duration = Duration::from_millis(500);
+/// The trial writes as much as failed before, but at most this, in bytes.
+pub const STORE_PROBE_MAX_BYTES: usize = 4 * MIB;
+/// Largest state that is put into or read from a snapshot, in bytes: the largest document with room to spare.
+pub const SNAPSHOT_MAX_BYTES: usize = 2 * DOCUMENT_MAX_BYTES;
 /// Memory the database may use as page cache, in bytes; the engine's own default is 1 GiB.
 pub const STORE_CACHE_BYTES: usize = 16 * MIB;
 /// A snapshot is due after this many updates…

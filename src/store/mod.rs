@@ -3,15 +3,35 @@
 //! Owns the order of what happened ([`Seq`]) and the promise that a finished commit is on disk. Does not know
 //! what bytes mean, who sent them, or that there are rooms.
 
+mod apply;
+mod folder;
+mod log;
+mod read;
+mod row;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod writer;
+
 use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
+use self::apply::Change;
+use self::folder::Folder;
+use self::log::Fault;
+use self::writer::{Handed, Shared, Writer};
 use crate::clock::Clock;
+use crate::config::limits::{STOP_DEADLINE, WRITER_QUEUE, WRITER_QUEUE_BYTES};
 use crate::id::{DocName, Seq};
 use crate::telemetry::Metrics;
+use crate::telemetry::metrics::Reason;
 
 /// A named set of rows, each with a key in byte order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,7 +116,7 @@ pub enum StoreState {
     Faulty,
 }
 
-/// Why a commit did not happen. Nothing of it is on disk.
+/// Why a commit was not acknowledged: all of its changes may be handed over again.
 #[derive(Debug, Clone, Error)]
 pub enum CommitError {
     /// The writer's queue is full: try again a little later.
@@ -137,52 +157,175 @@ pub enum OpenError {
 
 /// A handle on the store; cheap to clone. The last handle dropped closes it.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    /// The way to the writer; gone once the store is closed.
+    queue: Mutex<Option<SyncSender<Handed>>>,
+    /// Ends when the writer has finished.
+    writer: Mutex<Option<(JoinHandle<()>, Receiver<()>)>>,
+    clock: Clock,
+}
 
 impl Store {
     /// Opens the folder, or makes it.
-    pub fn open(_dir: &Path, _clock: &Clock, _metrics: &Metrics) -> Result<Self, OpenError> {
-        Ok(Self {})
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(dir: &Path, clock: &Clock, metrics: &Metrics) -> Result<Self, OpenError> {
+        let folder = Folder::claim(dir)?;
+        let (engine, census) = folder.open()?;
+        let shared = Arc::new(Shared::new(engine, Seq(census.tip), metrics));
+        let (queue, handed) = sync_channel(WRITER_QUEUE);
+        let (done, finished) = channel();
+        let writer = Writer::new(Arc::clone(&shared), folder, handed);
+        let thread = thread::Builder::new().name("store-writer".into()).spawn(move || {
+            writer.run();
+            let _ = done.send(());
+        });
+        let thread = thread.map_err(|error| OpenError::NotWritable(error.to_string()))?;
+        Ok(Self(Arc::new(Inner {
+            shared,
+            queue: Mutex::new(Some(queue)),
+            writer: Mutex::new(Some((thread, finished))),
+            clock: clock.clone(),
+        })))
     }
 
     /// Hands changes to the writer, in the order of the calls; the receiver tells when they are on disk.
+    /// Packs snapshots before it returns (3 ms for each MB), so that nobody's edit waits for that.
+    ///
+    /// # Errors
+    /// [`CommitError::Busy`] when too much waits already, [`CommitError::Closed`] after closing; nothing was handed
+    /// over then.
     pub fn commit(
         &self,
-        _writes: Vec<Write>,
+        writes: Vec<Write>,
     ) -> Result<oneshot::Receiver<Result<Committed, CommitError>>, CommitError> {
-        Err(CommitError::Closed)
+        let changes: Vec<Change> = writes.into_iter().filter_map(|write| self.ready(write)).collect();
+        let (reply, told) = oneshot::channel();
+        let bytes = changes.iter().map(Change::len).sum();
+        let rows = changes.len() as i64;
+        let shared = &self.0.shared;
+        let queue = held(&self.0.queue);
+        let queue = queue.as_ref().ok_or(CommitError::Closed)?;
+        // Only this side adds, and it holds the lock: nobody can add in between.
+        let queued = shared.queued_bytes.load(Ordering::Relaxed);
+        if queued > 0 && queued + bytes > WRITER_QUEUE_BYTES {
+            return Err(CommitError::Busy);
+        }
+        shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        shared.metrics.writer_queue.inc_by(rows);
+        queue.try_send(Handed { changes, bytes, reply }).map_err(|refused| {
+            shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            shared.metrics.writer_queue.dec_by(rows);
+            match refused {
+                TrySendError::Full(_) => CommitError::Busy,
+                TrySendError::Disconnected(_) => CommitError::Closed,
+            }
+        })?;
+        Ok(told)
+    }
+
+    /// Makes a change ready for the writer; a snapshot that cannot be packed is left out, since the log has it all.
+    fn ready(&self, write: Write) -> Option<Change> {
+        Some(match write {
+            Write::Append { doc, update } => Change::Append { doc, update },
+            Write::Snapshot { doc, upto, state } => {
+                let frame = snapshot::pack(&state, self.0.clock.now_ms());
+                let reason = if frame.is_some() { "written" } else { "too_large" };
+                self.0.shared.metrics.snapshots.get_or_create(&Reason { reason }).inc();
+                if frame.is_none() {
+                    tracing::error!(%doc, bytes = state.len(), "a state is too large for a snapshot");
+                }
+                Change::Snapshot { doc, upto: upto.0, frame: frame? }
+            }
+            Write::Put { table, key, value } => Change::Put { table, key, value },
+            Write::Delete { table, key } => Change::Delete { table, key },
+        })
     }
 
     /// Reads a document; `None` when it was never made. Blocks: call it where blocking is allowed.
-    pub fn load(&self, _doc: &DocName) -> Result<Option<Loaded>, ReadError> {
-        Ok(None)
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn load(&self, doc: &DocName) -> Result<Option<Loaded>, ReadError> {
+        self.read(|rows| read::document(rows, doc, &self.0.shared.metrics))
     }
 
     /// Reads a row. Blocks for the time of one read.
-    pub fn get(&self, _table: Table, _key: &[u8]) -> Result<Option<Bytes>, ReadError> {
-        Ok(None)
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
+        self.read(|rows| read::row(rows, table, key))
     }
 
     /// Reads up to `most` rows from `from` (inclusive) in key order. Blocks.
-    pub fn scan(&self, _table: Table, _from: &[u8], _most: usize) -> Result<Vec<(Bytes, Bytes)>, ReadError> {
-        Ok(Vec::new())
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn scan(&self, table: Table, from: &[u8], most: usize) -> Result<Vec<(Bytes, Bytes)>, ReadError> {
+        self.read(|rows| read::scan(rows, table, from, most))
     }
 
-    /// The documents changed after `after`, as (row, document), oldest first, at most `most`. Blocks.
-    pub fn changed_after(&self, _after: Seq, _most: usize) -> Result<Vec<(Seq, DocName)>, ReadError> {
-        Ok(Vec::new())
+    /// The documents changed after `after`, as (newest row, document), oldest first, at most `most`; each document
+    /// once. Blocks.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn changed_after(&self, after: Seq, most: usize) -> Result<Vec<(Seq, DocName)>, ReadError> {
+        self.read(|rows| read::changed_after(rows, after, most))
+    }
+
+    fn read<T>(&self, f: impl FnOnce(&log::Reading) -> Result<T, Fault>) -> Result<T, ReadError> {
+        let engine = self.0.shared.engine();
+        let engine = engine.as_ref().ok_or_else(|| ReadError::Disk("the file is not open".into()))?;
+        engine.read(f).map_err(|fault| match fault {
+            Fault::Damaged(what) => ReadError::Damaged(what),
+            other => ReadError::Disk(other.to_string()),
+        })
     }
 
     /// Follows the end of the log: the last row on disk.
+    #[must_use]
     pub fn tip(&self) -> watch::Receiver<Seq> {
-        watch::channel(Seq(0)).1
+        self.0.shared.tip.subscribe()
     }
 
     /// Follows whether edits can be saved.
+    #[must_use]
     pub fn state(&self) -> watch::Receiver<StoreState> {
-        watch::channel(StoreState::Writable).1
+        self.0.shared.state.subscribe()
     }
 
-    /// Finishes what was handed over and closes the files.
-    pub fn close(&self) {}
+    /// Finishes what was handed over and closes the files. Blocks until that is done, within the time of a stop.
+    pub fn close(&self) {
+        self.0.close();
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        drop(held(&self.queue).take());
+        let Some((thread, finished)) = held(&self.writer).take() else { return };
+        match finished.recv_timeout(STOP_DEADLINE) {
+            Err(RecvTimeoutError::Timeout) => {
+                tracing::error!("the disk does not answer; the store was left open")
+            }
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => drop(thread.join()),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A lock's content, also after a panic elsewhere: what is behind these locks is never half changed.
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,153 @@
+//! The folder: who may use it, making the file the first time, and opening it again.
+//!
+//! Owns the lock and the check of the file format. Does not know commits or readers.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::OpenError;
+use super::log::{Engine, Fault, Rows};
+use super::row::{
+    Census, FORMAT, HEADS, Head, KEY_CENSUS, KEY_FORMAT, NAMES, ORDER, seal_number, seq_of, unseal_number,
+};
+
+const FILE: &str = "townhall.db";
+const FILE_NEW: &str = "townhall.db.new";
+const FILE_LOCK: &str = "townhall.lock";
+
+/// A folder that this process alone uses, as long as this lives.
+pub(super) struct Folder {
+    file: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes the folder when it is not there, and locks it.
+    pub(super) fn claim(dir: &Path) -> Result<Self, OpenError> {
+        let refused = |error: io::Error| OpenError::NotWritable(error.to_string());
+        fs::create_dir_all(dir).map_err(refused)?;
+        let lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(dir.join(FILE_LOCK))
+            .map_err(refused)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse),
+            // Some network drives know no locks; the engine tries its own.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                tracing::warn!(
+                    "this drive knows no locks: make sure that no second Townhall uses the folder"
+                );
+            }
+            Err(TryLockError::Error(error)) => return Err(refused(error)),
+        }
+        Ok(Self { file: dir.join(FILE), _lock: lock })
+    }
+
+    /// Opens the office's file, or makes it in a folder that has none.
+    pub(super) fn open(&self) -> Result<(Engine, Census), OpenError> {
+        if !self.file.try_exists().map_err(|error| OpenError::NotWritable(error.to_string()))? {
+            self.make().map_err(not_opened)?;
+        }
+        let engine = Engine::open(&self.file).map_err(not_opened)?;
+        let census = engine.read(check).map_err(not_opened)?;
+        Ok((engine, census))
+    }
+
+    /// Opens the file again after a fault; the engine before it must be gone.
+    pub(super) fn reopen(&self) -> Result<(Engine, Census), Fault> {
+        let engine = Engine::open(&self.file)?;
+        let census = engine.read(check)?;
+        Ok((engine, census))
+    }
+
+    /// Makes the file beside its place and moves it there when it is whole: a file in its place is never half made.
+    fn make(&self) -> Result<(), Fault> {
+        let new = self.file.with_file_name(FILE_NEW);
+        match fs::remove_file(&new) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        let engine = Engine::create(&new)?;
+        engine
+            .write(|rows| {
+                rows.put(&KEY_FORMAT, &seal_number(&KEY_FORMAT, u64::from(FORMAT)))?;
+                rows.put(&KEY_CENSUS, &Census::default().seal())?;
+                Ok(())
+            })
+            .map_err(|fault| fault.into_fault())?;
+        drop(engine);
+        fs::rename(&new, &self.file)?;
+        sync_folder(&self.file)
+    }
+}
+
+/// Makes the new name in the folder durable.
+#[cfg(unix)]
+fn sync_folder(file: &Path) -> Result<(), Fault> {
+    match file.parent() {
+        Some(dir) => Ok(File::open(dir)?.sync_all()?),
+        None => Ok(()),
+    }
+}
+
+/// Windows writes a folder's names with the file itself.
+#[cfg(not(unix))]
+fn sync_folder(_file: &Path) -> Result<(), Fault> {
+    Ok(())
+}
+
+fn not_opened(fault: Fault) -> OpenError {
+    match fault {
+        Fault::InUse => OpenError::InUse,
+        Fault::Damaged(what) => OpenError::Damaged(what),
+        full @ Fault::Full => OpenError::NotWritable(full.to_string()),
+        Fault::Disk(what) => OpenError::NotWritable(what),
+    }
+}
+
+/// Checks the file format and that every document can be found: by its name, by its number, and by its newest row.
+/// Reads a few bytes for each document; its rows are checked when they are read.
+fn check(rows: &super::log::Reading) -> Result<Census, Fault> {
+    let damaged = |what: &str| Fault::Damaged(what.to_owned());
+    let format = rows.get(&KEY_FORMAT)?.ok_or_else(|| damaged("the file's format number is missing"))?;
+    let format = unseal_number(&KEY_FORMAT, &format)?;
+    if format > u64::from(FORMAT) {
+        return Err(Fault::Damaged(format!(
+            "the file has format {format}, made by a newer Townhall; this one reads up to format {FORMAT}: \
+             please install the newer version"
+        )));
+    }
+    let census = rows.get(&KEY_CENSUS)?.ok_or_else(|| damaged("the count of rows is missing"))?;
+    let census = Census::unseal(&census)?;
+
+    let mut names = 0;
+    rows.each(&NAMES.0, &NAMES.1, &mut |key, sealed| {
+        names += 1;
+        unseal_number(key, sealed).map(|_| true)
+    })?;
+    let mut heads = 0;
+    rows.each(&HEADS.0, &HEADS.1, &mut |key, sealed| {
+        heads += 1;
+        Head::unseal(key, sealed)?;
+        Ok(seq_of(key)? == heads)
+    })?;
+    let (mut ordered, mut tip) = (0, 0);
+    rows.each(&ORDER.0, &ORDER.1, &mut |key, sealed| {
+        ordered += 1;
+        tip = seq_of(key)?;
+        unseal_number(key, sealed).map(|_| true)
+    })?;
+    if names != census.docs || heads != census.docs || ordered != census.docs || tip != census.tip {
+        return Err(Fault::Damaged(format!(
+            "the list of documents is not whole ({names} names, {heads} heads, {ordered} in order, of {})",
+            census.docs
+        )));
+    }
+    Ok(census)
+}

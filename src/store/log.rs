@@ -1,0 +1,251 @@
+//! The engine: rows of bytes in byte order, in one file, changed by one transaction at a time.
+//!
+//! Owns the engine's name, its settings and its errors. Does not know what rows mean, nor their checksums.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use redb::{
+    CommitError, Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable,
+    StorageError, Table, TableDefinition, TableError, TransactionError,
+};
+use thiserror::Error;
+
+use crate::config::limits::STORE_CACHE_BYTES;
+
+/// All rows live in one tree: one commit then touches one path per place it changes, and no list of trees.
+const ROWS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("townhall");
+
+/// What went wrong below the store.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum Fault {
+    /// No room left on the disk, or a quota reached.
+    #[error("the disk is full")]
+    Full,
+    /// The disk refused for another reason.
+    #[error("{0}")]
+    Disk(String),
+    /// The bytes are not those that were written.
+    #[error("{0}")]
+    Damaged(String),
+    /// Another process has the file.
+    #[error("another process has the file open")]
+    InUse,
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => Self::Full,
+            Kind::UnexpectedEof | Kind::InvalidData => {
+                Self::Damaged(format!("the file is cut short ({error})"))
+            }
+            _ => Self::Disk(error.to_string()),
+        }
+    }
+}
+
+impl From<StorageError> for Fault {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Io(error) => error.into(),
+            StorageError::Corrupted(what) => Self::Damaged(what),
+            other => Self::Disk(other.to_string()),
+        }
+    }
+}
+
+impl From<TableError> for Fault {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::Storage(error) => error.into(),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+impl From<TransactionError> for Fault {
+    fn from(error: TransactionError) -> Self {
+        match error {
+            TransactionError::Storage(error) => error.into(),
+            other => Self::Disk(other.to_string()),
+        }
+    }
+}
+
+impl From<CommitError> for Fault {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Storage(error) => error.into(),
+            other => Self::Disk(other.to_string()),
+        }
+    }
+}
+
+impl From<DatabaseError> for Fault {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Storage(error) => error.into(),
+            DatabaseError::DatabaseAlreadyOpen => Self::InUse,
+            DatabaseError::UpgradeRequired(format) => {
+                Self::Damaged(format!("the file says format {format}, which this program cannot read"))
+            }
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+/// The open file. After a failed write it takes no more until it is dropped and opened again.
+pub(super) struct Engine(Database);
+
+impl Engine {
+    /// Makes the file, which must not exist or be empty.
+    pub(super) fn create(path: &Path) -> Result<Self, Fault> {
+        guarded(|| {
+            let base = Database::builder().set_cache_size(STORE_CACHE_BYTES).create(path)?;
+            Ok(Self(base))
+        })
+    }
+
+    /// Opens a file that is there. An empty one is damage, not a new office.
+    pub(super) fn open(path: &Path) -> Result<Self, Fault> {
+        guarded(|| {
+            let base = Database::builder().set_cache_size(STORE_CACHE_BYTES).open(path)?;
+            Ok(Self(base))
+        })
+    }
+
+    /// Reads from one consistent state.
+    pub(super) fn read<T>(&self, f: impl FnOnce(&Reading) -> Result<T, Fault>) -> Result<T, Fault> {
+        guarded(|| {
+            let table = self.0.begin_read().map_err(Fault::from)?.open_table(ROWS)?;
+            f(&Reading(table))
+        })
+    }
+
+    /// Changes rows in one transaction, which is on disk when this returns `Ok`, and undone when `f` fails.
+    pub(super) fn write<T>(
+        &self,
+        f: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>,
+    ) -> Result<T, WriteFault> {
+        guarded(|| {
+            let mut txn = self.0.begin_write().map_err(Fault::from)?;
+            txn.set_durability(Durability::Immediate).map_err(|e| Fault::Disk(e.to_string()))?;
+            // Writes in two phases and keeps the free list on disk: opening after a kill takes milliseconds, and
+            // bytes made by strangers cannot forge a finished commit.
+            txn.set_quick_repair(true);
+            let made = f(&mut Writing(txn.open_table(ROWS)?));
+            match made {
+                Ok(made) => {
+                    txn.commit()?;
+                    Ok(Ok(made))
+                }
+                Err(fault) => {
+                    txn.abort().map_err(Fault::from)?;
+                    Ok(Err(fault))
+                }
+            }
+        })
+        .map_err(WriteFault::Engine)?
+        .map_err(WriteFault::Inner)
+    }
+}
+
+/// Who failed a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum WriteFault {
+    /// The caller's own closure; the engine goes on.
+    Inner(Fault),
+    /// The engine; it must be opened again.
+    Engine(Fault),
+}
+
+impl WriteFault {
+    /// What went wrong, whoever failed.
+    pub(super) fn into_fault(self) -> Fault {
+        match self {
+            Self::Inner(fault) | Self::Engine(fault) => fault,
+        }
+    }
+}
+
+/// One consistent state of all rows.
+pub(super) struct Reading(ReadOnlyTable<&'static [u8], &'static [u8]>);
+
+/// Where rows can be read, in a finished state or within a transaction.
+pub(super) trait Rows {
+    /// The value of a key.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
+    /// Shows rows from `from` (inclusive) to `to` (exclusive) in order until `each` says `false`.
+    fn each(&self, from: &[u8], to: &[u8], each: &mut Each<'_>) -> Result<(), Fault>;
+}
+
+/// What looks at a row and says whether to go on.
+pub(super) type Each<'a> = dyn FnMut(&[u8], &[u8]) -> Result<bool, Fault> + 'a;
+
+impl Rows for Reading {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        get(&self.0, key)
+    }
+    fn each(&self, from: &[u8], to: &[u8], each: &mut Each<'_>) -> Result<(), Fault> {
+        walk(&self.0, from, to, each)
+    }
+}
+
+/// All rows within a transaction.
+pub(super) struct Writing<'a>(Table<'a, &'static [u8], &'static [u8]>);
+
+impl Rows for Writing<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        get(&self.0, key)
+    }
+    fn each(&self, from: &[u8], to: &[u8], each: &mut Each<'_>) -> Result<(), Fault> {
+        walk(&self.0, from, to, each)
+    }
+}
+
+impl Writing<'_> {
+    /// Puts a row; says whether there was one.
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<bool, Fault> {
+        Ok(self.0.insert(key, value)?.is_some())
+    }
+
+    /// Removes a row; says whether there was one.
+    pub(super) fn delete(&mut self, key: &[u8]) -> Result<bool, Fault> {
+        Ok(self.0.remove(key)?.is_some())
+    }
+
+    /// Removes the rows from `from` (inclusive) to `to` (exclusive).
+    pub(super) fn delete_range(&mut self, from: &[u8], to: &[u8]) -> Result<(), Fault> {
+        Ok(self.0.retain_in::<&[u8], _>(from..to, |_, _| false)?)
+    }
+}
+
+type Key = &'static [u8];
+
+fn get(table: &impl ReadableTable<Key, Key>, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+    Ok(table.get(key)?.map(|value| value.value().to_vec()))
+}
+
+fn walk(
+    table: &impl ReadableTable<Key, Key>,
+    from: &[u8],
+    to: &[u8],
+    each: &mut Each<'_>,
+) -> Result<(), Fault> {
+    for row in table.range::<&[u8]>(from..to)? {
+        let (key, value) = row?;
+        if !each(key.value(), value.value())? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The engine panics on some damaged files; here that is an error like any other.
+fn guarded<T>(f: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(f))
+        .unwrap_or_else(|_| Err(Fault::Damaged("the file makes no sense to the engine".into())))
+}

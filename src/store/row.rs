@@ -1,0 +1,244 @@
+//! The form of rows: their keys, their checksums, and what stands in them.
+//!
+//! Owns the file format. Does not know where rows are kept or when they are written.
+//!
+//! A key is one byte for its space, then its parts, numbers in big endian so that byte order is number order.
+//! A value ends with the CRC-32C of its key and itself: a row that was moved, mixed up or changed is noticed.
+
+use super::Table;
+use super::log::Fault;
+
+/// The number of this file format. A program refuses files with a higher one.
+pub(super) const FORMAT: u32 = 1;
+
+/// Row of the file format's number.
+pub(super) const KEY_FORMAT: [u8; 2] = [0, 0];
+/// Row of [`Census`].
+pub(super) const KEY_CENSUS: [u8; 2] = [0, 1];
+/// Row that is written to see whether the disk takes writes again.
+pub(super) const KEY_PROBE: [u8; 2] = [0, 2];
+
+const SPACE_NAMES: u8 = 1;
+const SPACE_HEADS: u8 = 2;
+const SPACE_ORDER: u8 = 3;
+const SPACE_LOG: u8 = 4;
+const SPACE_SNAPSHOTS: u8 = 5;
+const SPACE_TABLES: u8 = 16;
+
+/// A head counts its snapshots in one byte.
+const SNAPSHOTS_MAX: usize = 255;
+
+/// How many tables of rows there are.
+pub(super) const TABLES: usize = 7;
+
+impl Table {
+    /// The table's fixed number in the file; never give a number to another table.
+    pub(super) fn number(self) -> u8 {
+        match self {
+            Self::Records => 0,
+            Self::Sources => 1,
+            Self::Drafts => 2,
+            Self::Tokens => 3,
+            Self::Cursors => 4,
+            Self::Settings => 5,
+            Self::Audit => 6,
+        }
+    }
+}
+
+/// The key of a document's number, by its name.
+pub(super) fn key_name(name: &str) -> Vec<u8> {
+    joined(SPACE_NAMES, &[name.as_bytes()])
+}
+
+/// The key of a document's [`Head`].
+pub(super) fn key_head(doc: u64) -> Vec<u8> {
+    joined(SPACE_HEADS, &[&doc.to_be_bytes()])
+}
+
+/// The key of the document whose newest row is `seq`.
+pub(super) fn key_order(seq: u64) -> Vec<u8> {
+    joined(SPACE_ORDER, &[&seq.to_be_bytes()])
+}
+
+/// The key of a log row.
+pub(super) fn key_log(doc: u64, seq: u64) -> Vec<u8> {
+    joined(SPACE_LOG, &[&doc.to_be_bytes(), &seq.to_be_bytes()])
+}
+
+/// The key of a snapshot.
+pub(super) fn key_snapshot(doc: u64, upto: u64) -> Vec<u8> {
+    joined(SPACE_SNAPSHOTS, &[&doc.to_be_bytes(), &upto.to_be_bytes()])
+}
+
+/// The key of a row of a table.
+pub(super) fn key_table(table: Table, key: &[u8]) -> Vec<u8> {
+    joined(SPACE_TABLES + table.number(), &[key])
+}
+
+/// All names.
+pub(super) const NAMES: ([u8; 1], [u8; 1]) = ([SPACE_NAMES], [SPACE_NAMES + 1]);
+/// All heads.
+pub(super) const HEADS: ([u8; 1], [u8; 1]) = ([SPACE_HEADS], [SPACE_HEADS + 1]);
+/// The whole order.
+pub(super) const ORDER: ([u8; 1], [u8; 1]) = ([SPACE_ORDER], [SPACE_ORDER + 1]);
+
+/// The first key behind a table.
+pub(super) fn end_of_table(table: Table) -> [u8; 1] {
+    [SPACE_TABLES + table.number() + 1]
+}
+
+/// The number at the end of a key.
+pub(super) fn seq_of(key: &[u8]) -> Result<u64, Fault> {
+    key.last_chunk::<8>().map(|b| u64::from_be_bytes(*b)).ok_or_else(short)
+}
+
+fn joined(space: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + parts.iter().map(|p| p.len()).sum::<usize>());
+    key.push(space);
+    for part in parts {
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+fn short() -> Fault {
+    Fault::Damaged("a row is too short".into())
+}
+
+fn sum(key: &[u8], value: &[u8]) -> [u8; 4] {
+    crc32c::crc32c_append(crc32c::crc32c(key), value).to_le_bytes()
+}
+
+/// A value with its checksum, ready to be written.
+pub(super) fn seal(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(4 + parts.iter().map(|p| p.len()).sum::<usize>());
+    for part in parts {
+        value.extend_from_slice(part);
+    }
+    let sum = sum(key, &value);
+    value.extend_from_slice(&sum);
+    value
+}
+
+/// The value without its checksum, once that was found right.
+pub(super) fn unseal<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], Fault> {
+    let (value, found) = sealed.split_last_chunk::<4>().ok_or_else(short)?;
+    if *found == sum(key, value) { Ok(value) } else { Err(Fault::Damaged("a checksum is wrong".into())) }
+}
+
+/// Takes numbers off a value.
+struct Parts<'a>(&'a [u8]);
+
+impl<'a> Parts<'a> {
+    fn u64(&mut self) -> Result<u64, Fault> {
+        let (number, rest) = self.0.split_first_chunk::<8>().ok_or_else(short)?;
+        self.0 = rest;
+        Ok(u64::from_le_bytes(*number))
+    }
+    fn u8(&mut self) -> Result<u8, Fault> {
+        let (number, rest) = self.0.split_first().ok_or_else(short)?;
+        self.0 = rest;
+        Ok(*number)
+    }
+}
+
+/// What the whole file holds: the end of the log, and how many rows there must be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Census {
+    /// The last row of the log.
+    pub(super) tip: u64,
+    /// Documents, which are numbered from 1 to this.
+    pub(super) docs: u64,
+    /// Rows of each table.
+    pub(super) rows: [u64; TABLES],
+}
+
+impl Census {
+    /// The sealed row.
+    pub(super) fn seal(&self) -> Vec<u8> {
+        let mut value = Vec::with_capacity(16 + 8 * TABLES);
+        value.extend_from_slice(&self.tip.to_le_bytes());
+        value.extend_from_slice(&self.docs.to_le_bytes());
+        for rows in self.rows {
+            value.extend_from_slice(&rows.to_le_bytes());
+        }
+        seal(&KEY_CENSUS, &[&value])
+    }
+
+    /// Reads a sealed row. Tables that were added since are empty in it.
+    pub(super) fn unseal(sealed: &[u8]) -> Result<Self, Fault> {
+        let mut parts = Parts(unseal(&KEY_CENSUS, sealed)?);
+        let mut census = Self { tip: parts.u64()?, docs: parts.u64()?, rows: [0; TABLES] };
+        for rows in &mut census.rows {
+            if !parts.0.is_empty() {
+                *rows = parts.u64()?;
+            }
+        }
+        Ok(census)
+    }
+}
+
+/// What a document has: it tells when a row that should be there is not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    /// The document's name.
+    pub(super) name: String,
+    /// Its newest log row.
+    pub(super) last: u64,
+    /// Every row up to this one was removed; 0 while all are there.
+    pub(super) floor: u64,
+    /// Its snapshots, oldest first: the last row each one holds.
+    pub(super) snapshots: Vec<u64>,
+}
+
+impl Head {
+    /// The sealed row.
+    pub(super) fn seal(&self, key: &[u8]) -> Vec<u8> {
+        let mut value = Vec::with_capacity(32 + 8 * self.snapshots.len() + self.name.len());
+        value.extend_from_slice(&self.last.to_le_bytes());
+        value.extend_from_slice(&self.floor.to_le_bytes());
+        value.push(self.snapshots.len().min(SNAPSHOTS_MAX) as u8);
+        for upto in self.snapshots.iter().take(SNAPSHOTS_MAX) {
+            value.extend_from_slice(&upto.to_le_bytes());
+        }
+        value.extend_from_slice(self.name.as_bytes());
+        seal(key, &[&value])
+    }
+
+    /// Reads a sealed row.
+    pub(super) fn unseal(key: &[u8], sealed: &[u8]) -> Result<Self, Fault> {
+        let mut parts = Parts(unseal(key, sealed)?);
+        let (last, floor) = (parts.u64()?, parts.u64()?);
+        let count = parts.u8()?;
+        let mut snapshots = Vec::with_capacity(usize::from(count));
+        for _ in 0..count {
+            snapshots.push(parts.u64()?);
+        }
+        let name =
+            String::from_utf8(parts.0.to_vec()).map_err(|_| Fault::Damaged("a name is not text".into()))?;
+        Ok(Self { name, last, floor, snapshots })
+    }
+}
+
+/// A sealed number.
+pub(super) fn seal_number(key: &[u8], number: u64) -> Vec<u8> {
+    seal(key, &[&number.to_le_bytes()])
+}
+
+/// Reads a sealed number.
+pub(super) fn unseal_number(key: &[u8], sealed: &[u8]) -> Result<u64, Fault> {
+    Parts(unseal(key, sealed)?).u64()
+}
+
+/// A sealed log row: the document's row before it (0: none), and the update.
+pub(super) fn seal_update(key: &[u8], before: u64, update: &[u8]) -> Vec<u8> {
+    seal(key, &[&before.to_le_bytes(), update])
+}
+
+/// Reads a sealed log row: the document's row before it, and the update.
+pub(super) fn unseal_update<'a>(key: &[u8], sealed: &'a [u8]) -> Result<(u64, &'a [u8]), Fault> {
+    let mut parts = Parts(unseal(key, sealed)?);
+    let before = parts.u64()?;
+    Ok((before, parts.0))
+}

@@ -1,0 +1,300 @@
+//! The one thread that writes: it gathers what everybody hands over into few, large commits.
+//!
+//! Owns the order of commits, the open file, and getting it to work again after a fault. Does not know what
+//! changes mean.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use tokio::sync::{oneshot, watch};
+
+use super::apply::{Applying, Change};
+use super::folder::Folder;
+use super::log::{Engine, Fault, WriteFault};
+use super::row::{KEY_PROBE, seal};
+use super::{CommitError, Committed, StoreState};
+use crate::clock::Stopwatch;
+use crate::config::limits::{
+    COMMIT_MAX_BYTES, COMMIT_ROWS_MAX, COMMIT_WINDOW, STORE_PROBE_INTERVAL, STORE_PROBE_MAX_BYTES,
+};
+use crate::id::Seq;
+use crate::telemetry::Metrics;
+
+/// What is told to whoever waits for a commit.
+pub(super) type Reply = Result<Committed, CommitError>;
+
+/// Changes that are committed together, and who waits for them.
+#[derive(Debug)]
+pub(super) struct Handed {
+    pub(super) changes: Vec<Change>,
+    pub(super) bytes: usize,
+    pub(super) reply: oneshot::Sender<Reply>,
+}
+
+/// What the writer and the readers share.
+pub(super) struct Shared {
+    /// The open file; nothing while it is being opened again, and after closing.
+    engine: RwLock<Option<Engine>>,
+    /// Bytes handed over and not taken yet.
+    pub(super) queued_bytes: AtomicUsize,
+    pub(super) tip: watch::Sender<Seq>,
+    pub(super) state: watch::Sender<StoreState>,
+    pub(super) metrics: Metrics,
+}
+
+impl Shared {
+    pub(super) fn new(engine: Engine, tip: Seq, metrics: &Metrics) -> Self {
+        metrics.store_writable.set(1);
+        Self {
+            engine: RwLock::new(Some(engine)),
+            queued_bytes: AtomicUsize::new(0),
+            tip: watch::Sender::new(tip),
+            state: watch::Sender::new(StoreState::Writable),
+            metrics: metrics.clone(),
+        }
+    }
+
+    /// The file, for as long as the guard lives. Waits while it is being opened again.
+    pub(super) fn engine(&self) -> RwLockReadGuard<'_, Option<Engine>> {
+        self.engine.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn replace(&self, open: impl FnOnce() -> Option<Engine>) {
+        let mut place = self.engine.write().unwrap_or_else(PoisonError::into_inner);
+        // The old one goes first: it holds the file's lock.
+        place.take();
+        *place = open();
+    }
+
+    fn enter(&self, state: StoreState) {
+        self.metrics.store_writable.set(i64::from(state == StoreState::Writable));
+        self.state.send_if_modified(|now| std::mem::replace(now, state) != state);
+    }
+}
+
+/// The writer thread's own things.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    folder: Folder,
+    queue: Receiver<Handed>,
+    /// Taken from the queue, not committed yet.
+    waiting: VecDeque<Handed>,
+    /// How many were in the batch before: closely as many can be expected again.
+    company: usize,
+    /// The fault that stopped the saving, and the bytes that could not be written.
+    fault: Option<(Fault, usize)>,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, folder: Folder, queue: Receiver<Handed>) -> Self {
+        Self { shared, folder, queue, waiting: VecDeque::new(), company: 0, fault: None }
+    }
+
+    /// Works until every handle is gone and the queue is empty, then closes the file.
+    pub(super) fn run(mut self) {
+        loop {
+            let goes_on = if self.fault.is_none() { self.write() } else { self.recover() };
+            if !goes_on {
+                break;
+            }
+        }
+        self.shared.replace(|| None);
+    }
+
+    /// Commits one batch; `false` when there will be no more.
+    fn write(&mut self) -> bool {
+        if self.waiting.is_empty() {
+            match self.queue.recv() {
+                Ok(handed) => self.take(handed),
+                Err(_) => return false,
+            }
+        }
+        self.gather();
+        let batch = self.batch();
+        self.company = batch.len();
+        self.commit(batch);
+        true
+    }
+
+    /// Takes what is there. When there was company before, the others are likely on their way: waits for half of
+    /// them, but never longer than the window. Somebody who writes alone never waits.
+    fn gather(&mut self) {
+        let since = Stopwatch::start();
+        loop {
+            while self.waiting.len() < COMMIT_ROWS_MAX {
+                match self.queue.try_recv() {
+                    Ok(handed) => self.take(handed),
+                    Err(_) => break,
+                }
+            }
+            let left = COMMIT_WINDOW.saturating_sub(since.elapsed());
+            if self.waiting.len() > self.company / 2 || left.is_zero() {
+                return;
+            }
+            match self.queue.recv_timeout(left) {
+                Ok(handed) => self.take(handed),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn take(&mut self, handed: Handed) {
+        self.shared.queued_bytes.fetch_sub(handed.bytes, Ordering::Relaxed);
+        self.shared.metrics.writer_queue.dec_by(handed.changes.len() as i64);
+        self.waiting.push_back(handed);
+    }
+
+    /// The next commit's part of what waits: at most so many rows and bytes, but always one.
+    fn batch(&mut self) -> Vec<Handed> {
+        let (mut rows, mut bytes) = (0, 0);
+        let mut count = 0;
+        for handed in &self.waiting {
+            rows += handed.changes.len();
+            bytes += handed.bytes;
+            if count > 0 && (rows > COMMIT_ROWS_MAX || bytes > COMMIT_MAX_BYTES) {
+                break;
+            }
+            count += 1;
+        }
+        self.waiting.drain(..count).collect()
+    }
+
+    /// Commits a batch and answers. What is damaged in one document fails what was handed over for it, no more.
+    fn commit(&mut self, mut batch: Vec<Handed>) {
+        while !batch.is_empty() {
+            let watch = Stopwatch::start();
+            let mut at = batch.len();
+            let done = match self.shared.engine().as_ref() {
+                Some(engine) => engine.write(|rows| {
+                    let mut applying = Applying::new(rows)?;
+                    let mut tips = Vec::with_capacity(batch.len());
+                    for (index, handed) in batch.iter().enumerate() {
+                        at = index;
+                        handed.changes.iter().try_for_each(|change| applying.change(change))?;
+                        tips.push(applying.tip());
+                    }
+                    at = batch.len();
+                    applying.finish()?;
+                    Ok(tips)
+                }),
+                None => Err(WriteFault::Engine(Fault::Disk("the file is not open".into()))),
+            };
+            match done {
+                Ok(tips) => {
+                    self.shared.metrics.commit_seconds.observe(watch.elapsed().as_secs_f64());
+                    return self.answer(batch, &tips);
+                }
+                Err(WriteFault::Inner(Fault::Damaged(what)) | WriteFault::Engine(Fault::Damaged(what)))
+                    if at < batch.len() =>
+                {
+                    tracing::error!(what, "a change was refused: what it builds on is damaged on disk");
+                    let refused = batch.remove(at);
+                    let _ = refused.reply.send(Err(CommitError::Disk(what)));
+                }
+                Err(WriteFault::Inner(fault) | WriteFault::Engine(fault)) => return self.fail(batch, fault),
+            }
+        }
+    }
+
+    fn answer(&self, batch: Vec<Handed>, tips: &[u64]) {
+        if let Some(tip) = tips.last() {
+            self.shared.tip.send_if_modified(|now| std::mem::replace(now, Seq(*tip)) != Seq(*tip));
+        }
+        for (handed, tip) in batch.into_iter().zip(tips) {
+            let _ = handed.reply.send(Ok(Committed { upto: Seq(*tip) }));
+        }
+    }
+
+    /// Enters the fault, tells everybody in the batch, and opens the file again, so that reading goes on.
+    fn fail(&mut self, batch: Vec<Handed>, fault: Fault) {
+        let bytes = batch.iter().map(|handed| handed.bytes).sum();
+        tracing::error!(%fault, bytes, "saving stopped; it is tried again by itself");
+        self.shared.enter(state_of(&fault));
+        refuse(batch, &fault);
+        self.fault = Some((fault, bytes));
+        self.reopen();
+    }
+
+    fn reopen(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut again = Ok(());
+        shared.replace(|| match self.folder.reopen() {
+            Ok((engine, census)) => {
+                shared.tip.send_if_modified(|now| std::mem::replace(now, Seq(census.tip)) != Seq(census.tip));
+                Some(engine)
+            }
+            Err(fault) => {
+                again = Err(fault);
+                None
+            }
+        });
+        if let (Err(fault), Some((now, _))) = (again, &mut self.fault) {
+            tracing::error!(%fault, "the file cannot be opened again yet");
+            *now = fault;
+        }
+    }
+
+    /// Refuses what comes until the next trial, then tries; `false` when there will be no more.
+    fn recover(&mut self) -> bool {
+        let Some((fault, bytes)) = self.fault.clone() else { return true };
+        refuse(self.waiting.drain(..), &fault);
+        let since = Stopwatch::start();
+        loop {
+            let left = STORE_PROBE_INTERVAL.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            match self.queue.recv_timeout(left) {
+                Ok(handed) => {
+                    self.take(handed);
+                    refuse(self.waiting.drain(..), &fault);
+                }
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+        match self.probe(bytes) {
+            Ok(()) => {
+                tracing::info!("saving works again");
+                self.fault = None;
+                self.company = 0;
+                self.shared.enter(StoreState::Writable);
+            }
+            Err(fault) => {
+                self.shared.enter(state_of(&fault));
+                self.fault = Some((fault, bytes));
+                self.reopen();
+            }
+        }
+        true
+    }
+
+    /// Really writes as much as failed before, and takes it away again.
+    fn probe(&self, bytes: usize) -> Result<(), Fault> {
+        let trial = vec![0xA5; bytes.min(STORE_PROBE_MAX_BYTES)];
+        let engine = self.shared.engine();
+        let engine = engine.as_ref().ok_or_else(|| Fault::Disk("the file is not open".into()))?;
+        let put = |value: &[u8]| {
+            engine
+                .write(|rows| rows.put(&KEY_PROBE, &seal(&KEY_PROBE, &[value])).map(|_| ()))
+                .map_err(WriteFault::into_fault)
+        };
+        put(&trial)?;
+        put(&[])
+    }
+}
+
+fn refuse(batch: impl IntoIterator<Item = Handed>, fault: &Fault) {
+    for handed in batch {
+        let _ = handed.reply.send(Err(CommitError::Disk(fault.to_string())));
+    }
+}
+
+fn state_of(fault: &Fault) -> StoreState {
+    match fault {
+        Fault::Full => StoreState::Full,
+        Fault::Disk(_) | Fault::Damaged(_) | Fault::InUse => StoreState::Faulty,
+    }
+}
