@@ -3,6 +3,7 @@
 //! Owns rooms, peers, presence and outboxes. Does not know sockets, dialects, HTTP or JSON.
 
 pub mod event;
+pub mod merge;
 
 pub use event::{Edited, Event, Frames, Gone, Present, Refusal};
 
