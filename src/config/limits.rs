@@ -138,3 +138,20 @@ pub const LAN_ADDRESSES_MAX: usize = 16;
 pub const LAN_GOODBYE: Duration = Duration::from_secs(1);
 /// The adapters are looked at this often: a cable put back in is announced within it.
 pub const LAN_INTERFACE_CHECK: Duration = Duration::from_secs(2);
+
+// --- bus -------------------------------------------------------------------------------------------------
+
+/// Keys on the embedded bus at once: a session and a few cached answers for each person of a large office.
+pub const BUS_KEYS_MAX: usize = 100_000;
+/// A key on the bus, in bytes.
+pub const BUS_KEY_MAX_BYTES: usize = 512;
+/// A value on the bus, in bytes.
+pub const BUS_VALUE_MAX_BYTES: usize = 64 * KIB;
+/// Memory that the bus may use as page cache, in bytes; the engine's own default is 1 GiB.
+pub const BUS_CACHE_BYTES: u64 = 4 * MIB as u64;
+/// Expired keys are taken away, and written keys are brought to disk, this often.
+pub const BUS_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Expired keys taken away in one sweep; the rest waits for the next one, and reads as gone meanwhile.
+pub const BUS_SWEEP_MAX: usize = 10_000;
+/// After a fault the bus is opened again, at most this often.
+pub const BUS_MEND_INTERVAL: Duration = Duration::from_secs(1);

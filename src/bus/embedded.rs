@@ -1,0 +1,440 @@
+//! The engine behind the bus: keys in one tree, their expiry in another, one thread that sweeps.
+//!
+//! Owns the engine's name, its files, and starting empty when they cannot be read. Does not know what bytes mean.
+//!
+//! A value begins with the time it expires (milliseconds, big endian; 0: never). The second tree holds
+//! `time ++ key` for each key that expires; an entry that no key agrees with means nothing and is swept with the rest.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sled::{Config, Db, Error, IVec, Tree};
+
+use super::BusError;
+use crate::clock::{Clock, Stopwatch};
+use crate::config::limits::{
+    BUS_CACHE_BYTES, BUS_KEYS_MAX, BUS_MEND_INTERVAL, BUS_SWEEP_INTERVAL, BUS_SWEEP_MAX, STOP_DEADLINE,
+};
+
+/// The bus of this office.
+pub(super) struct Embedded {
+    inner: Arc<Inner>,
+    /// Dropping the sender ends the sweeper.
+    sweeper: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
+}
+
+struct Inner {
+    dir: PathBuf,
+    clock: Clock,
+    trees: RwLock<Option<Trees>>,
+    /// Keys that are there, also expired ones that were not swept yet.
+    count: AtomicUsize,
+    /// When the files were last opened again.
+    mended: Mutex<Option<Stopwatch>>,
+    closed: AtomicBool,
+}
+
+struct Trees {
+    base: Db,
+    keys: Tree,
+    expiry: Tree,
+}
+
+impl Trees {
+    fn open(dir: &Path) -> Result<Self, Error> {
+        guarded(|| {
+            let flush_ms = BUS_SWEEP_INTERVAL.as_millis() as u64;
+            let base = Config::new()
+                .path(dir)
+                .cache_capacity(BUS_CACHE_BYTES)
+                .flush_every_ms(Some(flush_ms))
+                .open()?;
+            let (keys, expiry) = (base.open_tree("keys")?, base.open_tree("expiry")?);
+            Ok(Self { base, keys, expiry })
+        })
+    }
+}
+
+impl Embedded {
+    pub(super) fn open(dir: &Path, clock: &Clock) -> Result<Self, BusError> {
+        let trees = open_or_set_aside(dir)?;
+        let inner = Arc::new(Inner {
+            dir: dir.to_owned(),
+            clock: clock.clone(),
+            count: AtomicUsize::new(trees.keys.len()),
+            trees: RwLock::new(Some(trees)),
+            mended: Mutex::new(None),
+            closed: AtomicBool::new(false),
+        });
+        let (stop, stopped) = channel();
+        let swept = Arc::clone(&inner);
+        let thread = thread::Builder::new().name("bus-sweeper".into()).spawn(move || sweep(&swept, &stopped));
+        let thread = thread.map_err(|error| BusError(error.to_string()))?;
+        Ok(Self { inner, sweeper: Mutex::new(Some((stop, thread))) })
+    }
+
+    pub(super) fn set(&self, key: &str, value: &[u8], life: Option<Duration>) -> Result<(), BusError> {
+        let expires = life.map_or(0, |life| {
+            let life_ms = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
+            self.inner.clock.now_ms().saturating_add(life_ms).max(1)
+        });
+        let mut stored = Vec::with_capacity(8 + value.len());
+        stored.extend_from_slice(&expires.to_be_bytes());
+        stored.extend_from_slice(value);
+        let full = self.inner.count.load(Ordering::Relaxed) >= BUS_KEYS_MAX;
+        let set = self.inner.with(|trees| {
+            if full && !trees.keys.contains_key(key)? {
+                return Ok(false);
+            }
+            // The entry comes first: after a crash in between it means nothing, while a key without one stays for ever.
+            if expires != 0 {
+                trees.expiry.insert(entry(expires, key.as_bytes()), &[])?;
+            }
+            match trees.keys.insert(key, stored.as_slice())? {
+                Some(old) => {
+                    let before = expiry_of(&old);
+                    if before != 0 && before != expires {
+                        trees.expiry.remove(entry(before, key.as_bytes()))?;
+                    }
+                }
+                None => {
+                    self.inner.count.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Ok(true)
+        })?;
+        if set { Ok(()) } else { Err(BusError("too many keys".into())) }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Result<Option<Bytes>, BusError> {
+        let now = self.inner.clock.now_ms();
+        let found = self.inner.with(|trees| trees.keys.get(key))?;
+        Ok(found.filter(|stored| lives(stored, now)).map(|stored| value_of(&stored)))
+    }
+
+    pub(super) fn delete(&self, key: &str) -> Result<bool, BusError> {
+        let now = self.inner.clock.now_ms();
+        self.inner.with(|trees| {
+            let Some(old) = trees.keys.remove(key)? else { return Ok(false) };
+            self.inner.forget();
+            if expiry_of(&old) != 0 {
+                trees.expiry.remove(entry(expiry_of(&old), key.as_bytes()))?;
+            }
+            Ok(lives(&old, now))
+        })
+    }
+
+    pub(super) fn scan(&self, prefix: &str, most: usize) -> Result<Vec<(String, Bytes)>, BusError> {
+        let now = self.inner.clock.now_ms();
+        self.inner.with(|trees| {
+            let mut found = Vec::new();
+            for row in trees.keys.scan_prefix(prefix) {
+                let (key, stored) = row?;
+                if found.len() >= most {
+                    break;
+                }
+                match std::str::from_utf8(&key) {
+                    Ok(key) if lives(&stored, now) => found.push((key.to_owned(), value_of(&stored))),
+                    _ => {}
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    pub(super) fn close(&self) {
+        let Some((stop, thread)) = self.sweeper.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return;
+        };
+        self.inner.closed.store(true, Ordering::Release);
+        drop(stop);
+        let _ = thread.join();
+        let trees = self.inner.trees.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(trees) = trees {
+            let _ = guarded(|| trees.base.flush());
+            put_away(trees);
+        }
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Inner {
+    /// Does something with the trees; after a fault opens them again and does it once more.
+    fn with<T>(&self, f: impl Fn(&Trees) -> Result<T, Error>) -> Result<T, BusError> {
+        let attempt = || match self.trees.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(trees) => guarded(|| f(trees)),
+            None => Err(Error::Unsupported("the bus is closed".into())),
+        };
+        attempt().or_else(|error| {
+            self.mend(&error)?;
+            attempt().map_err(|error| refused(&error))
+        })
+    }
+
+    /// Opens the files again after a fault. Until that succeeds, what is asked fails.
+    fn mend(&self, why: &Error) -> Result<(), BusError> {
+        let mut mended = self.mended.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = mended.is_some_and(|last| last.elapsed() < BUS_MEND_INTERVAL);
+        if lately || self.closed.load(Ordering::Acquire) {
+            return Err(refused(why));
+        }
+        *mended = Some(Stopwatch::start());
+        let mut place = self.trees.write().unwrap_or_else(PoisonError::into_inner);
+        // Nothing there: closed, or the last mending failed.
+        if let Some(trees) = place.take() {
+            tracing::warn!(%why, "the bus failed and is opened again");
+            put_away(trees);
+        }
+        let trees = match why {
+            Error::Corruption { .. } | Error::ReportableBug(_) => open_empty(&self.dir, why),
+            _ => open_or_set_aside(&self.dir),
+        }?;
+        self.count.store(trees.keys.len(), Ordering::Relaxed);
+        *place = Some(trees);
+        Ok(())
+    }
+
+    fn forget(&self) {
+        let _ = self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
+    }
+
+    /// Takes away keys whose time has come.
+    fn sweep(&self) -> Result<(), BusError> {
+        let now = self.clock.now_ms();
+        self.with(|trees| {
+            for row in trees.expiry.range(..entry(now.saturating_add(1), &[])).take(BUS_SWEEP_MAX) {
+                let (due, _) = row?;
+                if let Some((expires, key)) = due.split_first_chunk::<8>()
+                    && let Some(stored) = trees.keys.get(key)?
+                    && stored.starts_with(expires)
+                    && trees.keys.compare_and_swap(key, Some(stored), None::<IVec>)?.is_ok()
+                {
+                    self.forget();
+                }
+                trees.expiry.remove(due)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn sweep(inner: &Inner, stopped: &Receiver<()>) {
+    while stopped.recv_timeout(BUS_SWEEP_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+        if let Err(error) = inner.sweep() {
+            tracing::debug!(%error, "the bus was not swept");
+        }
+    }
+}
+
+/// Opens the files, or makes empty ones when these cannot be read.
+fn open_or_set_aside(dir: &Path) -> Result<Trees, BusError> {
+    let since = Stopwatch::start();
+    let error = loop {
+        match Trees::open(dir) {
+            Ok(trees) => return Ok(trees),
+            // The engine lets its lock go a moment after it is closed.
+            Err(error) if is_locked(&error) && since.elapsed() < BUS_MEND_INTERVAL => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => break error,
+        }
+    };
+    if is_locked(&error) || is_refused_by_disk(&error) {
+        return Err(refused(&error));
+    }
+    open_empty(dir, &error)
+}
+
+/// Puts the files aside under another name and makes empty ones: everything in them can be made again. One folder is
+/// kept aside, for whoever wants to know why.
+fn open_empty(dir: &Path, error: &Error) -> Result<Trees, BusError> {
+    let aside = dir.with_extension("aside");
+    tracing::error!(%error, aside = %aside.display(), "the bus cannot be read: it is set aside and starts empty");
+    if aside.exists() {
+        fs::remove_dir_all(&aside).map_err(|error| BusError(error.to_string()))?;
+    }
+    fs::rename(dir, &aside).map_err(|error| BusError(error.to_string()))?;
+    Trees::open(dir).map_err(|error| refused(&error))
+}
+
+fn is_locked(error: &Error) -> bool {
+    matches!(error, Error::Io(error) if error.to_string().contains("could not acquire lock"))
+}
+
+/// Whether new, empty files would fare no better.
+fn is_refused_by_disk(error: &Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    matches!(error, Error::Io(error) if matches!(
+        error.kind(),
+        Kind::StorageFull | Kind::QuotaExceeded | Kind::PermissionDenied | Kind::ReadOnlyFilesystem
+    ))
+}
+
+/// Closes the files. The engine can hang in this when it has failed: it is not waited for beyond the time of a stop.
+fn put_away(trees: Trees) {
+    let (done, finished) = channel();
+    let closing = thread::Builder::new().name("bus-closer".into()).spawn(move || {
+        let _ = guarded(move || {
+            drop(trees);
+            Ok(())
+        });
+        let _ = done.send(());
+    });
+    if closing.is_ok() && finished.recv_timeout(STOP_DEADLINE) == Err(RecvTimeoutError::Timeout) {
+        tracing::error!("the bus does not close; it was left open");
+    }
+}
+
+fn refused(error: &Error) -> BusError {
+    BusError(error.to_string())
+}
+
+/// The engine panics on some damaged files; here that is an error like any other.
+fn guarded<T>(f: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(f))
+        .unwrap_or_else(|_| Err(Error::ReportableBug("the files make no sense".into())))
+}
+
+fn entry(expires: u64, key: &[u8]) -> Vec<u8> {
+    let mut entry = Vec::with_capacity(8 + key.len());
+    entry.extend_from_slice(&expires.to_be_bytes());
+    entry.extend_from_slice(key);
+    entry
+}
+
+fn expiry_of(stored: &[u8]) -> u64 {
+    stored.first_chunk::<8>().map_or(0, |time| u64::from_be_bytes(*time))
+}
+
+fn lives(stored: &[u8], now: u64) -> bool {
+    expiry_of(stored) == 0 || expiry_of(stored) > now
+}
+
+fn value_of(stored: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(stored.get(8..).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(dir: &Path, clock: &Clock) -> Embedded {
+        Embedded::open(&dir.join("bus"), clock).unwrap()
+    }
+
+    fn keys(bus: &Embedded) -> usize {
+        bus.inner.trees.read().unwrap().as_ref().unwrap().keys.len()
+    }
+
+    fn entries(bus: &Embedded) -> usize {
+        bus.inner.trees.read().unwrap().as_ref().unwrap().expiry.len()
+    }
+
+    #[test]
+    fn a_key_is_gone_when_its_life_ends_and_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(1_000_000);
+        let bus = open(dir.path(), &clock);
+        bus.set("a", b"1", Some(Duration::from_secs(5))).unwrap();
+        bus.set("b", b"2", Some(Duration::from_secs(50))).unwrap();
+        bus.set("c", b"3", None).unwrap();
+        bus.set("a", b"4", Some(Duration::from_secs(10))).unwrap();
+        assert_eq!(entries(&bus), 2);
+        clock.advance(Duration::from_secs(9));
+        bus.inner.sweep().unwrap();
+        assert_eq!(bus.get("a").unwrap().unwrap(), "4");
+        clock.advance(Duration::from_secs(1));
+        assert!(bus.get("a").unwrap().is_none());
+        assert_eq!(bus.scan("", 9).unwrap().len(), 2);
+        bus.inner.sweep().unwrap();
+        assert_eq!((keys(&bus), entries(&bus)), (2, 1));
+        bus.set("b", b"2", None).unwrap();
+        clock.advance(Duration::from_secs(1_000));
+        bus.inner.sweep().unwrap();
+        assert_eq!(bus.get("b").unwrap().unwrap(), "2");
+        assert!(bus.delete("b").unwrap() && !bus.delete("b").unwrap());
+        assert_eq!((keys(&bus), entries(&bus)), (1, 0));
+        assert_eq!(bus.inner.count.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn keys_are_there_after_opening_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(5);
+        let bus = open(dir.path(), &clock);
+        for n in 0..100 {
+            bus.set(&format!("user/{n:03}"), b"x", None).unwrap();
+        }
+        drop(bus);
+        let bus = open(dir.path(), &clock);
+        assert_eq!(bus.scan("user/", 1_000).unwrap().len(), 100);
+        let some = bus.scan("user/09", 3).unwrap();
+        assert_eq!(
+            some.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(),
+            ["user/090", "user/091", "user/092"]
+        );
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_are_set_aside_and_the_bus_starts_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(5);
+        for round in 0..3 {
+            let bus = open(dir.path(), &clock);
+            assert!(bus.get("a").unwrap().is_none(), "round {round}");
+            bus.set("a", b"1", None).unwrap();
+            drop(bus);
+            fs::write(dir.path().join("bus/conf"), [0xFF; 64]).unwrap();
+        }
+        let names = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        assert_eq!(names, ["bus", "bus.aside"]);
+    }
+
+    #[test]
+    fn a_closed_bus_stays_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let bus = open(dir.path(), &Clock::manual(5));
+        bus.set("a", b"1", None).unwrap();
+        bus.close();
+        assert!(bus.get("a").is_err() && bus.get("a").is_err());
+        assert_eq!(open(dir.path(), &Clock::manual(5)).get("a").unwrap().unwrap(), "1");
+    }
+
+    #[test]
+    fn a_fault_on_the_way_opens_the_files_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let bus = open(dir.path(), &Clock::manual(5));
+        bus.set("a", b"1", None).unwrap();
+        bus.inner.mend(&Error::Unsupported("a test".into())).unwrap();
+        assert_eq!(bus.get("a").unwrap().unwrap(), "1");
+        *bus.inner.mended.lock().unwrap() = None;
+        bus.inner.mend(&Error::Corruption { at: None, bt: () }).unwrap();
+        assert!(bus.get("a").unwrap().is_none());
+        assert!(dir.path().join("bus.aside").exists());
+    }
+
+    #[test]
+    fn a_folder_in_use_is_never_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(5);
+        let bus = open(dir.path(), &clock);
+        bus.set("a", b"1", None).unwrap();
+        assert!(Embedded::open(&dir.path().join("bus"), &clock).is_err());
+        assert_eq!(bus.get("a").unwrap().unwrap(), "1");
+        assert!(!dir.path().join("bus.aside").exists());
+    }
+}
