@@ -1,0 +1,56 @@
+//! What the shell itself says, in the language of the computer: French or English.
+
+/// Everything the tray and the notices say.
+pub(crate) struct Words {
+    /// Tray: show the window.
+    pub(crate) open: &'static str,
+    /// Tray: start with the computer.
+    pub(crate) start_with_computer: &'static str,
+    /// Tray: end the program.
+    pub(crate) quit: &'static str,
+    /// The window was closed; colleagues go on. A question: No ends the program.
+    pub(crate) goes_on: &'static str,
+    /// The data folder is in use; `{}` is the folder.
+    pub(crate) folder_in_use: &'static str,
+    /// The port is in use; `{}` is the port.
+    pub(crate) port_in_use: &'static str,
+    /// Something else; the reason follows.
+    pub(crate) cannot_open: &'static str,
+    /// The server ended by itself; the reason follows.
+    pub(crate) stopped: &'static str,
+}
+
+const ENGLISH: Words = Words {
+    open: "Open Townhall",
+    start_with_computer: "Start with the computer",
+    quit: "Quit Townhall",
+    goes_on: "Townhall stays open for your colleagues: they go on writing while this window is closed.\n\n\
+              To see it again, click its sign beside the clock, or start Townhall once more.\n\n\
+              Keep Townhall open?",
+    folder_in_use: "Another Townhall already uses the folder {}.\n\nClose it first, or choose another folder with --data.",
+    port_in_use: "Another program on this computer already uses port {}.\n\nClose it first, or choose another port \
+                  with --listen 127.0.0.1:PORT.",
+    cannot_open: "The office cannot open.",
+    stopped: "The office has stopped. What was marked as saved is safe. Start Townhall again.",
+};
+
+const FRENCH: Words = Words {
+    open: "Ouvrir Townhall",
+    start_with_computer: "Démarrer avec l’ordinateur",
+    quit: "Quitter Townhall",
+    goes_on: "Townhall reste ouvert pour vos collègues : ils continuent d’écrire pendant que cette fenêtre est \
+              fermée.\n\nPour la revoir, cliquez sur son icône près de l’horloge, ou lancez Townhall une nouvelle \
+              fois.\n\nGarder Townhall ouvert ?",
+    folder_in_use: "Un autre Townhall utilise déjà le dossier {}.\n\nFermez-le d’abord, ou choisissez un autre dossier \
+                    avec --data.",
+    port_in_use: "Un autre programme de cet ordinateur utilise déjà le port {}.\n\nFermez-le d’abord, ou choisissez un \
+                  autre port avec --listen 127.0.0.1:PORT.",
+    cannot_open: "La mairie ne peut pas ouvrir.",
+    stopped: "Le serveur s’est arrêté. Ce qui était marqué comme enregistré est en sûreté. Relancez Townhall.",
+};
+
+/// The words for this computer's language.
+pub(crate) fn words() -> &'static Words {
+    let french = sys_locale::get_locale().is_some_and(|locale| locale.to_lowercase().starts_with("fr"));
+    if french { &FRENCH } else { &ENGLISH }
+}
