@@ -110,7 +110,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn entries_come_back(entries in prop::collection::vec((0u64..1 << 53, any::<u32>(), "[a-z]{0,20}"), 0..20)) {
+        fn entries_come_back(
+            entries in prop::collection::vec((0u64..1 << 53, any::<u32>(), "[a-z]{0,20}"), 0..20),
+        ) {
             let entries: Vec<_> = entries.into_iter().filter(|e| e.2 != "null").map(|(client, clock, text)| {
                 Entry { client, clock, state: (clock % 3 != 0).then(|| text.into()) }
             }).collect();

@@ -116,7 +116,8 @@ mod tests {
     proptest! {
         #[test]
         fn state_vectors_come_back(clocks: std::collections::BTreeMap<u32, u16>) {
-            let clocks = clocks.into_iter().map(|(client, clock)| (u64::from(client), u32::from(clock))).collect();
+            let clocks = clocks.into_iter();
+            let clocks = clocks.map(|(client, clock)| (u64::from(client), u32::from(clock))).collect();
             let vector = StateVector::from_clocks(clocks)?;
             prop_assert_eq!(&state_vector(&vector.encode())?, &vector);
             for (client, clock) in vector.iter() {
