@@ -24,12 +24,13 @@ const ENGLISH: Words = Words {
     open: "Open Townhall",
     start_with_computer: "Start with the computer",
     quit: "Quit Townhall",
-    goes_on: "Townhall stays open for your colleagues: they go on writing while this window is closed.\n\n\
-              To see it again, click its sign beside the clock, or start Townhall once more.\n\n\
-              Keep Townhall open?",
-    folder_in_use: "Another Townhall already uses the folder {}.\n\nClose it first, or choose another folder with --data.",
-    port_in_use: "Another program on this computer already uses port {}.\n\nClose it first, or choose another port \
-                  with --listen 127.0.0.1:PORT.",
+    goes_on: "Townhall stays open for your colleagues: they go on writing while this window is \
+              closed.\n\nTo see it again, click its sign beside the clock, or start Townhall once \
+              more.\n\nKeep Townhall open?",
+    folder_in_use: "Another Townhall already uses the folder {}.\n\nClose it first, or choose another \
+              folder with --data.",
+    port_in_use: "Another program on this computer already uses port {}.\n\nClose it first, or choose \
+              another port with --listen 127.0.0.1:PORT.",
     cannot_open: "The office cannot open.",
     stopped: "The office has stopped. What was marked as saved is safe. Start Townhall again.",
 };
@@ -38,15 +39,16 @@ const FRENCH: Words = Words {
     open: "Ouvrir Townhall",
     start_with_computer: "Démarrer avec l’ordinateur",
     quit: "Quitter Townhall",
-    goes_on: "Townhall reste ouvert pour vos collègues : ils continuent d’écrire pendant que cette fenêtre est \
-              fermée.\n\nPour la revoir, cliquez sur son icône près de l’horloge, ou lancez Townhall une nouvelle \
-              fois.\n\nGarder Townhall ouvert ?",
-    folder_in_use: "Un autre Townhall utilise déjà le dossier {}.\n\nFermez-le d’abord, ou choisissez un autre dossier \
-                    avec --data.",
-    port_in_use: "Un autre programme de cet ordinateur utilise déjà le port {}.\n\nFermez-le d’abord, ou choisissez un \
-                  autre port avec --listen 127.0.0.1:PORT.",
+    goes_on: "Townhall reste ouvert pour vos collègues : ils continuent d’écrire pendant que cette \
+              fenêtre est fermée.\n\nPour la revoir, cliquez sur son icône près de l’horloge, ou \
+              lancez Townhall une nouvelle fois.\n\nGarder Townhall ouvert ?",
+    folder_in_use: "Un autre Townhall utilise déjà le dossier {}.\n\nFermez-le d’abord, ou choisissez un \
+              autre dossier avec --data.",
+    port_in_use: "Un autre programme de cet ordinateur utilise déjà le port {}.\n\nFermez-le d’abord, \
+              ou choisissez un autre port avec --listen 127.0.0.1:PORT.",
     cannot_open: "La mairie ne peut pas ouvrir.",
-    stopped: "Le serveur s’est arrêté. Ce qui était marqué comme enregistré est en sûreté. Relancez Townhall.",
+    stopped: "Le serveur s’est arrêté. Ce qui était marqué comme enregistré est en sûreté. Relancez \
+              Townhall.",
 };
 
 /// The words for this computer's language.

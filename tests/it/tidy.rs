@@ -80,10 +80,9 @@ const ENGINES: &[(&str, &[&str])] = &[
 const FILE_LINES: usize = 400;
 /// Lines of a function stay below this.
 const FUNCTION_LINES: usize = 70;
-/// A line of code is at most this wide, in characters…
-const CODE_COLUMNS: usize = 110;
-/// …and a line of comment, which no formatter breaks.
-const COMMENT_COLUMNS: usize = 120;
+/// A line, tests aside, is at most this wide, in characters. The formatter breaks code at 110 already; this is for what it
+/// leaves alone: comments, strings, logging.
+const LINE_COLUMNS: usize = 120;
 
 /// Words that say nothing about what a thing is.
 const EMPTY_WORDS: &[&str] = &[
@@ -257,11 +256,11 @@ fn files_and_functions_stay_small() {
                 ));
             }
         }
-        for (number, line) in file.text.lines().enumerate() {
+        for (number, line) in without_tests(&file.text).lines().enumerate() {
             let columns = line.chars().count();
-            let limit = if line.trim_start().starts_with("//") { COMMENT_COLUMNS } else { CODE_COLUMNS };
-            if columns > limit {
-                wrong.push(format!("{}:{}: {columns} columns, the limit is {limit}", file.path, number + 1));
+            if columns > LINE_COLUMNS {
+                let path = &file.path;
+                wrong.push(format!("{path}:{}: {columns} columns, the limit is {LINE_COLUMNS}", number + 1));
             }
         }
     }
@@ -355,7 +354,7 @@ fn the_reader_of_this_test_sees_what_it_must() {
     let file = Source::new(
         "src/rooms/x.rs",
         "//! yrs::Doc in a comment\nuse crate::{store::Store, wire::{gate, ysync}};\nfn f<'a>(x: &'a str) {\n    \
-         let s = \"crate::faces // {\";\n    let c = '{';\n    g(s, c)\n}\n#[cfg(test)]\nmod tests {\n    \
+         let s = \"crate::faces — // {\";\n    let c = '{';\n    g(s, c)\n}\n#[cfg(test)]\nmod tests {\n    \
          use crate::server;\n    fn t() { x.unwrap() }\n}\n",
     );
     let paths: Vec<String> = file.imports().into_iter().map(|(_, path)| path).collect();
@@ -529,7 +528,7 @@ fn expand(prefix: &str, rest: &str, found: &mut dyn FnMut(String)) -> usize {
     at
 }
 
-/// Blanks comments, strings and characters, keeping every line break.
+/// Blanks comments, strings and characters, keeping every line break and every byte's place.
 fn without_prose(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut code = String::with_capacity(text.len());
@@ -537,7 +536,9 @@ fn without_prose(text: &str) -> String {
     while at < chars.len() {
         let end = prose_end(&chars, at);
         if end > at {
-            code.extend(chars[at..end].iter().map(|c| if *c == '\n' { '\n' } else { ' ' }));
+            for c in &chars[at..end] {
+                code.push_str(&blank(c.encode_utf8(&mut [0; 4])));
+            }
             at = end;
         } else {
             code.push(chars[at]);
@@ -616,10 +617,7 @@ fn without_tests(code: &str) -> String {
         let close =
             if item[open..].starts_with('{') { closing(item, open).unwrap_or(item.len()) } else { open + 1 };
         let (from, to) = (at, end + close);
-        if kept.is_char_boundary(from) && kept.is_char_boundary(to) && kept.len() == code.len() {
-            let cleared: String = blank(&kept[from..to]);
-            kept.replace_range(from..to, &cleared);
-        }
+        kept.replace_range(from..to, &blank(&code[from..to]));
     }
     kept
 }
