@@ -261,7 +261,8 @@ fn open_or_set_aside(dir: &Path) -> Result<Trees, BusError> {
 /// kept aside, for whoever wants to know why.
 fn open_empty(dir: &Path, error: &Error) -> Result<Trees, BusError> {
     let aside = dir.with_extension("aside");
-    tracing::error!(%error, aside = %aside.display(), "the bus cannot be read: it is set aside and starts empty");
+    let path = aside.display();
+    tracing::error!(%error, aside = %path, "the bus cannot be read: it is set aside and starts empty");
     if aside.exists() {
         fs::remove_dir_all(&aside).map_err(|error| BusError(error.to_string()))?;
     }
