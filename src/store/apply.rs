@@ -179,7 +179,12 @@ pub(super) fn find(rows: &impl Rows, doc: &DocName) -> Result<Option<(u64, Head)
     if head.name != doc.as_str() {
         return Err(Fault::Damaged(format!("document {doc}: its name leads to another document")));
     }
-    Ok(Some((number, head)))
+    // A head that is old but whole would hide rows: the order, which lies elsewhere, must agree with it.
+    let key = key_order(head.last);
+    match rows.get(&key)?.map(|sealed| unseal_number(&key, &sealed)) {
+        Some(Ok(ordered)) if ordered == number => Ok(Some((number, head))),
+        _ => Err(Fault::Damaged(format!("document {doc}: its list of rows is not the newest one"))),
+    }
 }
 
 /// A document's head by its number.

@@ -131,6 +131,9 @@ pub(super) fn changed_after(rows: &impl Rows, after: Seq, most: usize) -> Result
     })?;
     let named = found.into_iter().map(|(seq, number)| {
         let head = head(rows, number)?;
+        if head.last != seq {
+            return Err(Fault::Damaged(format!("document {}: its place in the order is wrong", head.name)));
+        }
         let doc =
             DocName::parse(&head.name).map_err(|why| Fault::Damaged(format!("a document's name: {why}")))?;
         Ok((Seq(seq), doc))

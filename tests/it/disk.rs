@@ -34,14 +34,18 @@ fn state(loaded: &Loaded) -> Vec<u8> {
 }
 
 /// A small disk of its own. Mounting needs root: without it the test says so and does nothing.
-struct SmallDisk(PathBuf, tempfile::TempDir);
+struct SmallDisk {
+    root: PathBuf,
+    /// Removed after the disk is unmounted.
+    _dir: tempfile::TempDir,
+}
 
 impl SmallDisk {
     fn mount(options: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk");
         fs::create_dir(&path).unwrap();
-        let disk = Self(path, dir);
+        let disk = Self { root: path, _dir: dir };
         if disk.option(options, &["-t", "tmpfs", "townhall-test"]) {
             return Some(disk);
         }
@@ -51,18 +55,18 @@ impl SmallDisk {
 
     fn option(&self, options: &str, more: &[&str]) -> bool {
         let mut mount = Command::new("mount");
-        mount.args(["-o", options]).args(more).arg(&self.0).stderr(Stdio::null());
+        mount.args(["-o", options]).args(more).arg(&self.root).stderr(Stdio::null());
         mount.status().is_ok_and(|status| status.success())
     }
 
     fn path(&self) -> PathBuf {
-        self.0.join("store")
+        self.root.join("store")
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).stderr(Stdio::null()).status();
+        let _ = Command::new("umount").arg("-l").arg(&self.root).stderr(Stdio::null()).status();
     }
 }
 
@@ -127,7 +131,7 @@ fn a_disk_filled_by_others_is_noticed_and_opening_on_it_still_shows_every_text()
     let Some(disk) = SmallDisk::mount("size=16m") else { return };
     let store = open(&disk.path()).unwrap();
     commit(&store, vec![append("a", b"kept ")]).unwrap();
-    let filler = disk.0.join("filler");
+    let filler = disk.root.join("filler");
     // Whatever is left, to the last page.
     let _ = fs::write(&filler, vec![0; 64 * 1024 * 1024]);
     let saved = fill(&store, "b");
