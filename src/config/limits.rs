@@ -13,6 +13,8 @@ pub const MIB: usize = 1024 * KIB;
 
 /// Largest single update from a client, in bytes: larger ones come as several edits from every known editor.
 pub const UPDATE_MAX_BYTES: usize = 8 * MIB;
+/// Largest state vector from a client, in bytes: some 100,000 writers in one document.
+pub const STATE_VECTOR_MAX_BYTES: usize = MIB;
 /// Deepest nesting of `Any` values inside an update: the reference engines overflow their stack at 20,000.
 pub const UPDATE_NESTING_MAX: usize = 64;
 /// A document beyond this many bytes takes no further growth.
@@ -27,11 +29,31 @@ pub const ROOM_PEERS_MAX: usize = 2_048;
 pub const ROOM_GRACE: Duration = Duration::from_secs(30);
 /// Edits of one room that were shown to its peers but are not on disk yet, in bytes; beyond it edits are refused.
 pub const ROOM_UNSAVED_MAX_BYTES: usize = 16 * MIB;
+/// Edits of one room kept for readers that fell behind, in bytes; who missed more gets the whole document again.
+pub const ROOM_RECENT_MAX_BYTES: usize = MIB;
+/// Edits of one room not merged into its state yet, in bytes…
+pub const ROOM_TAIL_MAX_BYTES: usize = 4 * MIB;
+/// …and in number, so that a merge stays short.
+pub const ROOM_TAIL_MAX_EDITS: usize = 4_096;
+/// Work on at most this many bytes is done in the room itself; larger work goes to a thread of its own.
+pub const ROOM_WORK_INLINE_MAX_BYTES: usize = 256 * KIB;
+/// Text told to everybody in a room at once, in bytes.
+pub const ROOM_TOLD_MAX_BYTES: usize = 64 * KIB;
+/// A commit that the store did not take is tried again after this long…
+pub const SAVE_RETRY: Duration = Duration::from_millis(20);
+/// …or after this long when the disk refused it, should the store not call earlier.
+pub const SAVE_RETRY_DISK: Duration = Duration::from_secs(1);
+/// A room that ends waits this long for its last commits, and again for its last snapshot.
+pub const ROOM_FAREWELL_MAX: Duration = Duration::from_millis(1_500);
+/// Rooms end within this time when the office stops; the rest of the stop's deadline is the store's.
+pub const ROOMS_STOP_DEADLINE: Duration = Duration::from_millis(3_500);
 
 // --- outboxes --------------------------------------------------------------------------------------------
 
 /// Frames waiting for one slow reader, in bytes; over it queued edits are replaced by one resync.
 pub const OUTBOX_MAX_BYTES: usize = MIB;
+/// What a socket takes from its outbox at once, in bytes, so that what it holds beside the outbox stays small.
+pub const OUTBOX_TAKE_MAX_BYTES: usize = 64 * KIB;
 /// A reader that stays behind this long is closed.
 pub const OUTBOX_LAG_MAX: Duration = Duration::from_secs(30);
 
@@ -39,6 +61,8 @@ pub const OUTBOX_LAG_MAX: Duration = Duration::from_secs(30);
 
 /// One person's presence state, in bytes of JSON.
 pub const PRESENCE_STATE_MAX_BYTES: usize = 4 * KIB;
+/// Client ids remembered after their peers left, so that a late echo does not bring them back.
+pub const PRESENCE_DEPARTED_MAX: usize = 256;
 /// Entries read from one presence message: clients send back what they heard, so more than one is normal.
 pub const PRESENCE_ENTRIES_MAX: usize = 4_096;
 
@@ -66,6 +90,10 @@ pub const STORE_CACHE_BYTES: usize = 16 * MIB;
 pub const SNAPSHOT_UPDATES: usize = 100;
 /// …or this long after the first change since the last one.
 pub const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(300);
+/// Snapshots of one document lie at least this far apart while it is open: a large one costs its whole size each time.
+pub const SNAPSHOT_SPACING: Duration = Duration::from_secs(5);
+/// A snapshot that failed is tried again after this long.
+pub const SNAPSHOT_RETRY: Duration = Duration::from_secs(30);
 /// Snapshots kept for each document.
 pub const SNAPSHOT_GENERATIONS: usize = 3;
 

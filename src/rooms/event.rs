@@ -91,6 +91,26 @@ pub enum Refusal {
     NotSaved,
 }
 
+impl Refusal {
+    /// Every refusal, each at its place.
+    pub(super) const ALL: [Self; 4] = [Self::ReadOnly, Self::Malformed, Self::TooLarge, Self::NotSaved];
+
+    /// The place in a table of counts.
+    pub(super) fn place(self) -> usize {
+        self as usize
+    }
+
+    /// The word it is counted by.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read_only",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::NotSaved => "not_saved",
+        }
+    }
+}
+
 /// Why a peer is out of a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gone {

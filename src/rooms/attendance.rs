@@ -1,0 +1,99 @@
+//! Who is in which room, for the whole house.
+//!
+//! Owns the list of everybody who is in and the promise that nobody leaves it, or loses a room, without being told.
+//! Does not know documents' content.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::event::Gone;
+use super::{Here, Outbox};
+use crate::auth::Grant;
+use crate::id::{DocName, PeerId};
+use crate::telemetry::Metrics;
+
+/// Everybody who is in, by peer; cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct People(Arc<Mutex<BTreeMap<PeerId, Here>>>);
+
+impl People {
+    /// Everybody, each person once for each document.
+    pub(super) fn list(&self) -> Vec<Here> {
+        let mut list: Vec<Here> = self.lock().values().cloned().collect();
+        list.sort_by(|a, b| (&a.doc, &a.person).cmp(&(&b.doc, &b.person)));
+        list.dedup_by(|a, b| a.doc == b.doc && a.person == b.person);
+        list
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PeerId, Here>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a peer hears of others' edits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hearing {
+    /// Nothing: it has not asked for the document yet.
+    Nothing,
+    /// Nothing yet: its answer is being made and brings everything.
+    Soon,
+    /// Every edit.
+    Edits,
+}
+
+/// A peer in a room. However the room ends, dropping it takes the peer off the list and tells it.
+pub(super) struct Attendee {
+    pub(super) id: PeerId,
+    pub(super) grant: Grant,
+    pub(super) outbox: Outbox,
+    pub(super) hearing: Hearing,
+    /// It was asked to sync and has not brought anything new since.
+    pub(super) asked: bool,
+    /// An edit of it was refused because too much waited to be saved.
+    pub(super) turned_away: bool,
+    farewell: Option<Gone>,
+    people: People,
+    metrics: Metrics,
+}
+
+impl Attendee {
+    pub(super) fn new(
+        id: PeerId,
+        doc: &DocName,
+        grant: Grant,
+        outbox: Outbox,
+        people: &People,
+        metrics: &Metrics,
+    ) -> Self {
+        let here = Here { person: grant.person().into(), name: grant.name().into(), doc: doc.clone() };
+        people.lock().insert(id, here);
+        metrics.peers.inc();
+        outbox.admit(id);
+        Self {
+            id,
+            grant,
+            outbox,
+            hearing: Hearing::Nothing,
+            asked: false,
+            turned_away: false,
+            farewell: Some(Gone::Fault),
+            people: people.clone(),
+            metrics: metrics.clone(),
+        }
+    }
+
+    /// Takes the peer out: told `why`, or nothing when it left by itself.
+    pub(super) fn dismiss(mut self, why: Option<Gone>) {
+        self.farewell = why;
+    }
+}
+
+impl Drop for Attendee {
+    fn drop(&mut self) {
+        self.people.lock().remove(&self.id);
+        self.metrics.peers.dec();
+        if let Some(why) = self.farewell {
+            self.outbox.gone(self.id, why);
+        }
+    }
+}

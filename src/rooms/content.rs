@@ -1,0 +1,165 @@
+//! What a document is to its room: bytes, and what they cover.
+//!
+//! Owns the merged state, the edits after it, and the judgement of a new edit against both. Pure: no IO, no time, no
+//! peers. It never builds the document's tree.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::event::{Edited, Frames, Refusal};
+use super::merge;
+use super::outbox::Said;
+use crate::config::limits::{
+    DOCUMENT_MAX_BYTES, ROOM_RECENT_MAX_BYTES, ROOM_TAIL_MAX_BYTES, ROOM_TAIL_MAX_EDITS, UPDATE_MAX_BYTES,
+};
+use crate::id::PeerId;
+use crate::wire::gate::{self, Known, Placement, Structure};
+
+/// The update that says nothing.
+pub(super) const EMPTY_UPDATE: Bytes = Bytes::from_static(&[0, 0]);
+
+/// What an edit is to the room.
+pub(super) enum Verdict {
+    /// Everything in it is known.
+    Nothing,
+    /// It belongs in, in this form.
+    New(Bytes, Box<Structure>),
+    /// Something before it is missing.
+    Gap,
+    /// It does not belong in.
+    Refused(Refusal),
+}
+
+/// One document's content.
+pub(super) struct Content {
+    known: Known,
+    have: Option<Bytes>,
+    /// The state up to and including edit `merged`.
+    base: Bytes,
+    merged: u64,
+    /// The number of the newest edit. Numbers count what this room took in since it was loaded.
+    last: u64,
+    /// The newest edits: all after `merged`, and some before it for readers that fell behind.
+    recent: VecDeque<Said>,
+    recent_bytes: usize,
+    tail_bytes: usize,
+}
+
+impl Content {
+    pub(super) fn new(known: Known, base: Bytes) -> Self {
+        Self {
+            known,
+            have: None,
+            base,
+            merged: 0,
+            last: 0,
+            recent: VecDeque::new(),
+            recent_bytes: 0,
+            tail_bytes: 0,
+        }
+    }
+
+    /// What becomes of an edit. Changes nothing.
+    pub(super) fn judge(&mut self, update: Bytes) -> Verdict {
+        if update.len() > UPDATE_MAX_BYTES {
+            return Verdict::Refused(Refusal::TooLarge);
+        }
+        let Ok(structure) = gate::check(&update) else { return Verdict::Refused(Refusal::Malformed) };
+        match self.known.place(&structure) {
+            Placement::Nothing => Verdict::Nothing,
+            Placement::Gap => Verdict::Gap,
+            Placement::New => self.room_for(update, structure),
+            Placement::Overlap => self.judge_rest(&update),
+        }
+    }
+
+    /// Judges what is left of an edit of which a part is known: nobody rewrites an old clock.
+    fn judge_rest(&mut self, update: &Bytes) -> Verdict {
+        let have = self.have();
+        let Ok(rest) = merge::cut(update, &have) else { return Verdict::Refused(Refusal::Malformed) };
+        let Ok(structure) = gate::check(&rest) else { return Verdict::Refused(Refusal::Malformed) };
+        match self.known.place(&structure) {
+            Placement::Nothing => Verdict::Nothing,
+            Placement::Gap => Verdict::Gap,
+            Placement::New => self.room_for(rest, structure),
+            Placement::Overlap => Verdict::Refused(Refusal::Malformed),
+        }
+    }
+
+    fn room_for(&self, update: Bytes, structure: Structure) -> Verdict {
+        if self.bytes() + update.len() > DOCUMENT_MAX_BYTES {
+            return Verdict::Refused(Refusal::TooLarge);
+        }
+        Verdict::New(update, Box::new(structure))
+    }
+
+    /// Takes in an edit that was judged new just now; gives it with its number.
+    pub(super) fn accept(&mut self, origin: PeerId, update: Bytes, structure: &Structure) -> Said {
+        self.known.absorb(structure);
+        self.have = None;
+        self.last += 1;
+        self.tail_bytes += update.len();
+        self.recent_bytes += update.len();
+        let edit = Arc::new(Edited { update, frames: Frames::default() });
+        let said = Said { first: self.last, origin: Some(origin), edit };
+        self.recent.push_back(said.clone());
+        said
+    }
+
+    /// The room's state vector, encoded.
+    pub(super) fn have(&mut self) -> Bytes {
+        self.have.get_or_insert_with(|| self.known.state_vector()).clone()
+    }
+
+    /// The number of the newest edit.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The merged state, and the last edit it holds.
+    pub(super) fn base(&self) -> (Bytes, u64) {
+        (self.base.clone(), self.merged)
+    }
+
+    /// Size of the content, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.base.len() + self.tail_bytes
+    }
+
+    /// The edits numbered `from` and later, or nothing when some of them are no longer at hand.
+    pub(super) fn since(&self, from: u64) -> Option<impl Iterator<Item = &Said>> {
+        let oldest = self.recent.front().map_or(self.last + 1, |said| said.first);
+        (from >= oldest).then(|| self.recent.iter().skip((from - oldest) as usize))
+    }
+
+    /// The edits after the merged state.
+    pub(super) fn tail(&self) -> impl Iterator<Item = &Said> {
+        let from = self.merged + 1;
+        self.recent.iter().skip_while(move |said| said.first < from)
+    }
+
+    /// Whether so much waits to be merged that it should be done now.
+    pub(super) fn tail_is_long(&self) -> bool {
+        self.tail_bytes > ROOM_TAIL_MAX_BYTES || self.last - self.merged > ROOM_TAIL_MAX_EDITS as u64
+    }
+
+    /// Puts the state that was merged up to edit `upto` in place of the older one.
+    pub(super) fn rebase(&mut self, state: Bytes, upto: u64) {
+        if upto < self.merged {
+            return;
+        }
+        self.base = state;
+        self.merged = upto;
+        self.tail_bytes = self.tail().map(|said| said.edit.update.len()).sum();
+        while self.recent_bytes > ROOM_RECENT_MAX_BYTES || self.recent.len() > ROOM_TAIL_MAX_EDITS {
+            if self.recent.front().is_none_or(|said| said.first > upto) {
+                break;
+            }
+            if let Some(old) = self.recent.pop_front() {
+                self.recent_bytes -= old.edit.update.len();
+            }
+        }
+    }
+}

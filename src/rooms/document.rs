@@ -1,0 +1,356 @@
+//! A document's room: one task that owns one shared document.
+//!
+//! Owns its peers and the order of what happens. It takes everything that is ready, changes state without awaiting,
+//! and then hands out, once for each batch (`handout`). Does not know dialects, nor what the document says.
+
+mod handout;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::alarm::Alarm;
+use super::attendance::{Attendee, Hearing};
+use super::content::{Content, Verdict};
+use super::event::{Gone, Refusal};
+use super::load::{Start, load};
+use super::outbox::Said;
+use super::peer::{Command, Leaving};
+use super::presence::{Heard, Presence, present};
+use super::registry::Listing;
+use super::saving::Saving;
+use super::snapshot::Snapshots;
+use super::work::Bench;
+use super::{OpenError, Outbox, Peer, merge};
+use crate::auth::Grant;
+use crate::config::limits::{
+    ROOM_FAREWELL_MAX, ROOM_GRACE, ROOM_MAILBOX, ROOM_PEERS_MAX, ROOM_TOLD_MAX_BYTES,
+    ROOM_WORK_INLINE_MAX_BYTES, STATE_VECTOR_MAX_BYTES,
+};
+use crate::id::PeerId;
+use crate::store::StoreState;
+use crate::wire::{awareness, gate};
+
+/// Loads the document, then lives until nobody needs it.
+pub(super) async fn run(listing: Listing, mut commands: mpsc::Receiver<Command>) {
+    let (store, doc) = (listing.house.store.clone(), listing.doc.clone());
+    let loaded = tokio::task::spawn_blocking(move || load(&store, &doc)).await;
+    match loaded.unwrap_or(Err(OpenError::Unreadable)) {
+        Ok(start) => Room::new(listing, start).live(commands).await,
+        Err(error) => {
+            drop(listing); // who comes from now on tries afresh
+            commands.close();
+            while let Some(command) = commands.recv().await {
+                if let Command::Open { reply, .. } = command {
+                    let _ = reply.send(Err(error));
+                }
+            }
+        }
+    }
+}
+
+struct Room {
+    listing: Listing,
+    leaving: Arc<Leaving>,
+    peers: BTreeMap<PeerId, Attendee>,
+    content: Content,
+    saving: Saving,
+    snapshots: Snapshots,
+    presence: Presence,
+    bench: Bench,
+    stored: StoreState,
+    /// Rings when nobody has been here for long enough.
+    grace: Alarm,
+    /// What this batch brought, to be handed out.
+    fresh: Vec<Said>,
+    told: Vec<Bytes>,
+    /// Who asks for what is missing beyond a state vector, or for everything.
+    asks: BTreeMap<PeerId, Option<Bytes>>,
+}
+
+impl Room {
+    fn new(listing: Listing, start: Start) -> Self {
+        let (store, doc) = (listing.house.store.clone(), listing.doc.clone());
+        let metrics = listing.house.metrics.clone();
+        let mut room = Self {
+            leaving: Arc::default(),
+            peers: BTreeMap::new(),
+            content: start.content,
+            saving: Saving::new(doc.clone(), store.clone(), start.last),
+            snapshots: Snapshots::new(doc, store, metrics, start.rows),
+            presence: Presence::default(),
+            bench: Bench::default(),
+            stored: StoreState::Writable,
+            grace: Alarm::default(),
+            fresh: Vec::new(),
+            told: Vec::new(),
+            asks: BTreeMap::new(),
+            listing,
+        };
+        room.grace.set(ROOM_GRACE);
+        room
+    }
+
+    async fn live(mut self, mut commands: mpsc::Receiver<Command>) {
+        let stop = self.listing.house.stop.clone();
+        let mut store = self.listing.house.store.state();
+        self.stored = *store.borrow_and_update();
+        let mut watched = true;
+        loop {
+            let mut first = None;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return self.farewell(commands).await,
+                landed = self.saving.next() => self.landed(landed),
+                worked = self.bench.done() => self.worked(worked),
+                landed = self.snapshots.next() => if let Some(landed) = landed {
+                    self.snapshots.settle(landed);
+                },
+                changed = store.changed(), if watched => {
+                    watched = changed.is_ok();
+                    self.store_is(*store.borrow_and_update());
+                }
+                () = self.leaving.wait() => {}
+                command = commands.recv() => first = command,
+                () = self.grace.ring() => {
+                    if self.is_idle() && commands.is_empty() {
+                        commands.close(); // who is just coming tries again and finds the next room
+                        return;
+                    }
+                    self.grace.set(ROOM_GRACE);
+                }
+            }
+            self.batch(first, &mut commands);
+        }
+    }
+
+    /// Takes everything that is ready. Who left is let go last: what they sent before they left still counts.
+    fn batch(&mut self, first: Option<Command>, commands: &mut mpsc::Receiver<Command>) {
+        let left = self.leaving.take();
+        let mut next = first.or_else(|| commands.try_recv().ok());
+        let mut taken = 0;
+        while let Some(command) = next {
+            self.handle(command);
+            taken += 1;
+            next = if taken > ROOM_MAILBOX { None } else { commands.try_recv().ok() };
+        }
+        for peer in left {
+            self.leave(peer);
+        }
+        self.hand_out();
+    }
+
+    fn handle(&mut self, command: Command) {
+        match command {
+            Command::Open { grant, outbox, reply } => self.open(grant, outbox, reply),
+            Command::Edit { peer, update } => self.edit(peer, update),
+            Command::Sync { peer, have } => self.sync(peer, have),
+            Command::Presence { peer, update } => self.hear(peer, &update),
+            Command::Who { peer } => self.who(peer),
+            Command::Resync { peer } => self.resync(peer),
+            Command::Tell { peer, text } => self.tell(peer, text),
+            #[cfg(test)]
+            Command::Panic => panic!("as asked"),
+        }
+    }
+
+    fn open(&mut self, grant: Grant, outbox: Outbox, reply: oneshot::Sender<Result<Peer, OpenError>>) {
+        let refused = if self.listing.house.stop.is_cancelled() {
+            Some(OpenError::Stopping)
+        } else if !grant.holds() {
+            Some(OpenError::Forbidden)
+        } else if self.peers.len() >= ROOM_PEERS_MAX {
+            Some(OpenError::Full)
+        } else {
+            None
+        };
+        if let Some(error) = refused {
+            let _ = reply.send(Err(error));
+            return;
+        }
+        let id = self.listing.next_peer();
+        let house = &self.listing.house;
+        let peer = Peer::new(id, self.listing.mailbox.clone(), self.leaving.clone(), outbox.clone());
+        let attendee = Attendee::new(id, &self.listing.doc, grant, outbox, &house.people, &house.metrics);
+        if self.stored != StoreState::Writable {
+            attendee.outbox.stored(id, self.stored);
+        }
+        tracing::info!(doc = %self.listing.doc, peer = id.0, person = attendee.grant.person(), "joined");
+        self.peers.insert(id, attendee);
+        self.grace.clear();
+        let _ = reply.send(Ok(peer)); // nobody waits any more: the peer drops, and so leaves
+    }
+
+    fn leave(&mut self, id: PeerId) {
+        let Some(attendee) = self.peers.remove(&id) else { return };
+        tracing::info!(doc = %self.listing.doc, peer = id.0, person = attendee.grant.person(), "left");
+        attendee.dismiss(None);
+        self.presence.leave(id);
+        self.asks.remove(&id);
+        if self.peers.is_empty() {
+            self.snapshots.want();
+            self.grace.set(ROOM_GRACE);
+        }
+    }
+
+    fn edit(&mut self, id: PeerId, update: Bytes) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if !peer.grant.holds() {
+            return self.refuse(id, Refusal::ReadOnly);
+        }
+        match self.content.judge(update) {
+            Verdict::Nothing => {
+                peer.asked = false;
+                self.saving.add(id, None);
+            }
+            Verdict::Refused(why) => self.refuse(id, why),
+            _ if !peer.grant.may_write() => self.refuse(id, Refusal::ReadOnly),
+            Verdict::Gap => {
+                if !peer.asked {
+                    peer.asked = true;
+                    peer.outbox.synced(id, None, self.content.have());
+                }
+            }
+            Verdict::New(update, _) if self.saving.is_full(update.len()) => {
+                peer.turned_away = true;
+                self.refuse(id, Refusal::NotSaved);
+            }
+            Verdict::New(update, structure) => {
+                peer.asked = false;
+                let said = self.content.accept(id, update.clone(), &structure);
+                self.fresh.push(said);
+                self.saving.add(id, Some(update));
+            }
+        }
+    }
+
+    fn refuse(&self, id: PeerId, why: Refusal) {
+        self.listing.house.metrics.refuse(why.word());
+        if let Some(peer) = self.peers.get(&id) {
+            peer.outbox.refused(id, why);
+        }
+    }
+
+    fn sync(&mut self, id: PeerId, have: Bytes) {
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.grant.holds()) else { return };
+        if have.len() > STATE_VECTOR_MAX_BYTES || gate::state_vector(&have).is_err() {
+            return self.listing.house.metrics.refuse("state_vector");
+        }
+        peer.asked = false;
+        if peer.hearing == Hearing::Nothing {
+            peer.hearing = Hearing::Soon;
+        }
+        // Who already waits for everything goes on waiting for everything.
+        self.asks.entry(id).and_modify(|ask| *ask = ask.take().map(|_| have.clone())).or_insert(Some(have));
+    }
+
+    fn resync(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.grant.holds()) else { return };
+        let Some(missed) = peer.outbox.catch_up(id) else { return };
+        self.listing.house.metrics.resyncs.inc();
+        if missed <= self.content.last() && peer.hearing == Hearing::Edits {
+            match self.content.since(missed).and_then(joined) {
+                Some(update) => peer.outbox.synced(id, Some(update), self.content.have()),
+                None => {
+                    peer.hearing = Hearing::Soon;
+                    self.asks.insert(id, None);
+                }
+            }
+        }
+        self.who(id);
+    }
+
+    fn who(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get(&id).filter(|peer| peer.grant.holds()) else { return };
+        if let Some(all) = self.presence.everyone() {
+            peer.outbox.everyone(id, all);
+        }
+    }
+
+    fn hear(&mut self, id: PeerId, update: &[u8]) {
+        let Some(peer) = self.peers.get(&id).filter(|peer| peer.grant.holds()) else { return };
+        let metrics = &self.listing.house.metrics;
+        let Ok(entries) = awareness::decode(update) else { return metrics.refuse("presence") };
+        for entry in entries {
+            match self.presence.hear(id, peer.grant.person(), &entry) {
+                Heard::Taken | Heard::Passed => {}
+                Heard::Refused => metrics.refuse("presence"),
+                Heard::Behind(clock) => {
+                    let gone = awareness::Entry { client: entry.client, clock, state: None };
+                    peer.outbox.present(id, present(&[gone]));
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, id: PeerId, text: Bytes) {
+        if self.peers.get(&id).is_none_or(|peer| !peer.grant.holds()) || text.len() > ROOM_TOLD_MAX_BYTES {
+            return self.listing.house.metrics.refuse("told");
+        }
+        self.told.push(text);
+    }
+
+    /// Whether the room could end without anybody missing it.
+    fn is_idle(&self) -> bool {
+        self.peers.is_empty()
+            && self.saving.is_done()
+            && !self.bench.is_busy()
+            && !self.snapshots.is_busy()
+    }
+
+    /// The office stops: finish what was handed in, say goodbye, write a last snapshot.
+    async fn farewell(mut self, mut commands: mpsc::Receiver<Command>) {
+        commands.close();
+        while !commands.is_empty() {
+            self.batch(None, &mut commands);
+        }
+        self.batch(None, &mut commands);
+        let saved = timeout(ROOM_FAREWELL_MAX, async {
+            while !self.saving.is_done() && !self.saving.is_stuck() {
+                let landed = self.saving.next().await;
+                self.landed(landed);
+                self.hand_out();
+            }
+        });
+        if saved.await.is_err() {
+            tracing::warn!(doc = %self.listing.doc, "the disk was slow; the last edits may be unsaved");
+        }
+        for peer in std::mem::take(&mut self.peers).into_values() {
+            peer.dismiss(Some(Gone::Stopping));
+        }
+        let _ = timeout(ROOM_FAREWELL_MAX, self.last_snapshot()).await;
+    }
+
+    async fn last_snapshot(&mut self) {
+        while self.bench.is_busy() {
+            let worked = self.bench.done().await;
+            self.worked(worked);
+        }
+        if self.snapshots.could() {
+            self.start_work(true);
+        }
+        while self.bench.is_busy() {
+            let worked = self.bench.done().await;
+            self.worked(worked);
+        }
+        while self.snapshots.is_busy() {
+            if let Some(landed) = self.snapshots.next().await {
+                self.snapshots.settle(landed);
+            }
+        }
+    }
+}
+
+/// Edits as one update, when that is quickly done.
+fn joined<'a>(edits: impl Iterator<Item = &'a Said>) -> Option<Bytes> {
+    let parts: Vec<Bytes> = edits.map(|said| said.edit.update.clone()).collect();
+    if parts.iter().map(Bytes::len).sum::<usize>() > ROOM_WORK_INLINE_MAX_BYTES {
+        return None;
+    }
+    merge::merge(&parts).inspect_err(|error| tracing::error!(%error, "edits could not be merged")).ok()
+}

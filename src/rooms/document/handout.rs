@@ -1,0 +1,134 @@
+//! What a batch leads to: one fan-out, one commit, and at most one piece of heavy work under way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Room, joined};
+use crate::id::PeerId;
+use crate::rooms::attendance::Hearing;
+use crate::rooms::event::{Edited, Frames};
+use crate::rooms::outbox::Said;
+use crate::rooms::work::{Ask, Work, Worked};
+use crate::store::{CommitError, Committed, StoreState};
+
+impl Room {
+    /// Peers see it first, then it goes to the store; acknowledgements follow the commit.
+    pub(super) fn hand_out(&mut self) {
+        self.fan_out();
+        for text in std::mem::take(&mut self.told) {
+            for (id, peer) in &self.peers {
+                peer.outbox.told(*id, text.clone());
+            }
+        }
+        if let Some(news) = self.presence.news() {
+            for (id, peer) in &self.peers {
+                peer.outbox.present(*id, news.clone());
+            }
+        }
+        let settled = self.saving.submit();
+        self.acknowledge(settled);
+        if !self.bench.is_busy() {
+            self.start_work(self.snapshots.is_due() && self.asks.is_empty());
+        }
+    }
+
+    /// Each peer gets the batch as one update, unless it wrote part of it.
+    fn fan_out(&mut self) {
+        let fresh = std::mem::take(&mut self.fresh);
+        let Some(first) = fresh.first().map(|said| said.first) else { return };
+        let whole = if fresh.len() > 1 { joined(fresh.iter()) } else { None };
+        let whole = whole.map(|update| {
+            let edit = Arc::new(Edited { update, frames: Frames::default() });
+            Said { first, origin: None, edit }
+        });
+        let writers: BTreeSet<PeerId> = fresh.iter().filter_map(|said| said.origin).collect();
+        for (id, peer) in self.peers.iter().filter(|(_, peer)| peer.hearing == Hearing::Edits) {
+            match &whole {
+                Some(whole) if !writers.contains(id) => peer.outbox.edited(*id, std::iter::once(whole)),
+                _ => peer.outbox.edited(*id, fresh.iter()),
+            }
+        }
+    }
+
+    /// Tells each peer how many of its edits are safe.
+    fn acknowledge(&self, peers: Vec<PeerId>) {
+        let mut counts: BTreeMap<PeerId, u32> = BTreeMap::new();
+        for id in peers {
+            *counts.entry(id).or_default() += 1;
+        }
+        for (id, edits) in counts {
+            self.listing.house.metrics.edits_saved.inc_by(u64::from(edits));
+            if let Some(peer) = self.peers.get(&id) {
+                peer.outbox.saved(id, edits);
+            }
+        }
+    }
+
+    /// A commit is on disk or failed; `None`: it is time to try again.
+    pub(super) fn landed(&mut self, landed: Option<Result<Committed, CommitError>>) {
+        let Some(landed) = landed else { return };
+        let (settled, rows) = self.saving.settle(landed);
+        self.snapshots.count(rows);
+        self.acknowledge(settled);
+    }
+
+    /// The store says whether it takes edits; everybody here should know.
+    pub(super) fn store_is(&mut self, state: StoreState) {
+        if state == self.stored {
+            return;
+        }
+        self.stored = state;
+        if state == StoreState::Writable {
+            self.saving.unblock();
+        }
+        for (id, peer) in &mut self.peers {
+            peer.outbox.stored(*id, state);
+            if state == StoreState::Writable && std::mem::take(&mut peer.turned_away) {
+                peer.outbox.synced(*id, None, self.content.have()); // what was turned away may come now
+            }
+        }
+    }
+
+    /// Merges the state when somebody asks for it, when a snapshot is to be made, or when much waits to be merged.
+    pub(super) fn start_work(&mut self, snapshot: bool) {
+        if self.asks.is_empty() && !snapshot && !self.content.tail_is_long() {
+            return;
+        }
+        if snapshot {
+            self.snapshots.begin();
+        }
+        let asks = std::mem::take(&mut self.asks).into_iter().map(|(peer, have)| Ask { peer, have }).collect();
+        let work = Work {
+            base: self.content.base().0,
+            tail: self.content.tail().map(|said| said.edit.update.clone()).collect(),
+            upto: self.content.last(),
+            asks,
+            snapshot: snapshot.then(|| self.saving.last()),
+        };
+        if let Some(worked) = self.bench.start(work) {
+            self.worked(worked);
+        }
+    }
+
+    /// Work is done: its state replaces the older one, and who asked is answered and hears every edit from here on.
+    pub(super) fn worked(&mut self, worked: Worked) {
+        if let Some(whole) = &worked.whole {
+            self.content.rebase(whole.clone(), worked.upto);
+        }
+        let base = self.content.base().0;
+        let have = self.content.have();
+        for (id, update) in worked.answers {
+            let Some(peer) = self.peers.get_mut(&id) else { continue };
+            let update = if worked.whole.is_some() { update } else { base.clone() };
+            let missed = peer.outbox.catch_up(id);
+            peer.outbox.synced(id, Some(update), have.clone());
+            if peer.hearing == Hearing::Soon || missed.is_some() {
+                peer.hearing = Hearing::Edits;
+                peer.outbox.edited(id, self.content.tail());
+            }
+        }
+        if let Some(checked) = worked.snapshot {
+            self.snapshots.put(checked, worked.whole);
+        }
+    }
+}

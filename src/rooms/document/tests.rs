@@ -1,0 +1,1 @@
+//! What a room promises, tried with a real store.

@@ -1,0 +1,368 @@
+//! The bounded queue between rooms and one socket.
+//!
+//! Owns the order of what a socket hears and the bound on what waits for it. A reader that falls behind loses queued
+//! edits and is told so, once; answers to its own edits are never lost. Does not know sockets, frames or documents.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::event::{Edited, Event, Gone, Present, Refusal};
+use crate::clock::Stopwatch;
+use crate::config::limits::{OUTBOX_MAX_BYTES, OUTBOX_TAKE_MAX_BYTES};
+use crate::id::PeerId;
+use crate::store::StoreState;
+use crate::telemetry::Metrics;
+
+/// What one queued event costs beside its bytes.
+const SLOT_BYTES: usize = 64;
+
+/// An edit as the room numbers it: `first` is the number of the first edit inside.
+#[derive(Clone)]
+pub(super) struct Said {
+    pub(super) first: u64,
+    pub(super) origin: Option<PeerId>,
+    pub(super) edit: Arc<Edited>,
+}
+
+/// The bounded queue to one socket, shared by all its peers; cheap to clone.
+#[derive(Clone)]
+pub struct Outbox(Arc<Shared>);
+
+struct Shared {
+    queue: Mutex<Queue>,
+    ready: Notify,
+    metrics: Metrics,
+}
+
+#[derive(Default)]
+struct Queue {
+    slots: VecDeque<(PeerId, Slot)>,
+    /// What the slots that may be dropped cost together.
+    bytes: usize,
+    peers: HashMap<PeerId, Due>,
+    behind: Option<Stopwatch>,
+}
+
+/// A place in the queue; what is counted or can be replaced lies in [`Due`].
+enum Slot {
+    Synced,
+    Everyone,
+    Edited { first: u64, edit: Arc<Edited> },
+    Present(Arc<Present>),
+    Saved,
+    Refused(Refusal),
+    Told(Bytes),
+    Stored,
+    Lagged,
+    Gone(Gone),
+}
+
+/// What waits for one peer in places already queued.
+#[derive(Default)]
+struct Due {
+    synced: Option<(Option<Bytes>, Bytes)>,
+    everyone: Option<Arc<Present>>,
+    saved: u32,
+    refused: [u32; Refusal::ALL.len()],
+    stored: Option<StoreState>,
+    /// The first edit that was dropped; `u64::MAX` when only presence was.
+    missed: Option<u64>,
+}
+
+impl Slot {
+    fn cost(&self) -> usize {
+        SLOT_BYTES
+            + match self {
+                Self::Edited { edit, .. } => edit.update.len(),
+                Self::Present(present) => present.update.len(),
+                Self::Told(text) => text.len(),
+                Self::Synced
+                | Self::Everyone
+                | Self::Saved
+                | Self::Refused(_)
+                | Self::Stored
+                | Self::Lagged
+                | Self::Gone(_) => 0,
+            }
+    }
+
+    /// Whether the slot counts against the bound. The others exist at most once for each peer.
+    fn counts(&self) -> bool {
+        matches!(self, Self::Edited { .. } | Self::Present(_) | Self::Told(_))
+    }
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::new(&Metrics::default())
+    }
+}
+
+impl Outbox {
+    /// An empty outbox.
+    #[must_use]
+    pub fn new(metrics: &Metrics) -> Self {
+        Self(Arc::new(Shared {
+            queue: Mutex::default(),
+            ready: Notify::new(),
+            metrics: metrics.clone(),
+        }))
+    }
+
+    /// Waits until something is there, then takes what is there, in order: all of it, or as much as a socket should
+    /// hold at once; the next call goes on with the rest.
+    pub async fn take(&self) -> Vec<(PeerId, Event)> {
+        loop {
+            let events = self.take_now();
+            if !events.is_empty() {
+                return events;
+            }
+            self.0.ready.notified().await;
+        }
+    }
+
+    /// As [`Outbox::take`], without waiting: empty when nothing is there.
+    #[must_use]
+    pub fn take_now(&self) -> Vec<(PeerId, Event)> {
+        let mut queue = self.lock();
+        let mut events = Vec::new();
+        let (mut taken, mut freed) = (0, 0);
+        while taken < OUTBOX_TAKE_MAX_BYTES {
+            let Some((peer, slot)) = queue.slots.pop_front() else { break };
+            taken += slot.cost();
+            if slot.counts() {
+                freed += slot.cost();
+            }
+            if let Some(event) = queue.event(peer, slot) {
+                events.push((peer, event));
+            }
+        }
+        queue.bytes -= freed;
+        drop(queue);
+        self.0.metrics.outbox_bytes.dec_by(freed as i64);
+        events
+    }
+
+    /// How long the reader has been behind its bound, if it is: the socket closes it after `OUTBOX_LAG_MAX`.
+    #[must_use]
+    pub fn lagging_for(&self) -> Option<Duration> {
+        self.lock().behind.map(|since| since.elapsed())
+    }
+
+    /// Bytes that wait, as they count against the bound.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    /// From now on things may be queued for this peer.
+    pub(super) fn admit(&self, peer: PeerId) {
+        self.lock().peers.insert(peer, Due::default());
+    }
+
+    /// Drops everything queued for this peer; later words to it go nowhere.
+    pub(super) fn forget(&self, peer: PeerId) {
+        self.change(|queue| {
+            queue.peers.remove(&peer);
+            let mut freed = 0;
+            queue.slots.retain(|(of, slot)| {
+                if *of == peer && slot.counts() {
+                    freed += slot.cost();
+                }
+                *of != peer
+            });
+            queue.bytes -= freed;
+            queue.settle_behind();
+        });
+    }
+
+    /// Edits of others; those of `peer` itself are left out.
+    pub(super) fn edited<'a>(&self, peer: PeerId, edits: impl Iterator<Item = &'a Said>) {
+        self.change(|queue| {
+            for said in edits.filter(|said| said.origin != Some(peer)) {
+                queue.put(peer, Slot::Edited { first: said.first, edit: said.edit.clone() });
+            }
+        });
+    }
+
+    /// News about who is here.
+    pub(super) fn present(&self, peer: PeerId, news: Arc<Present>) {
+        self.change(|queue| queue.put(peer, Slot::Present(news)));
+    }
+
+    /// Text told to everybody.
+    pub(super) fn told(&self, peer: PeerId, text: Bytes) {
+        self.change(|queue| queue.put(peer, Slot::Told(text)));
+    }
+
+    /// Everybody's presence; a queued answer is replaced by the newer one.
+    pub(super) fn everyone(&self, peer: PeerId, all: Arc<Present>) {
+        self.change(|queue| {
+            queue.once(peer, Slot::Everyone, |due| due.everyone.replace(all).is_none());
+        });
+    }
+
+    /// An answer to a sync. One that still waits is replaced in its place: the newer one holds more.
+    pub(super) fn synced(&self, peer: PeerId, update: Option<Bytes>, have: Bytes) {
+        self.change(|queue| {
+            queue.once(peer, Slot::Synced, |due| {
+                let before = due.synced.take();
+                let first = before.is_none();
+                let update = update.or(before.and_then(|(update, _)| update));
+                due.synced = Some((update, have));
+                first
+            });
+        });
+    }
+
+    /// This many more edits are on disk.
+    pub(super) fn saved(&self, peer: PeerId, edits: u32) {
+        self.change(|queue| {
+            queue.once(peer, Slot::Saved, |due| {
+                let first = due.saved == 0;
+                due.saved = due.saved.saturating_add(edits);
+                first
+            });
+        });
+    }
+
+    /// One more edit was refused.
+    pub(super) fn refused(&self, peer: PeerId, why: Refusal) {
+        self.change(|queue| {
+            queue.once(peer, Slot::Refused(why), |due| {
+                let count = &mut due.refused[why.place()];
+                *count = count.saturating_add(1);
+                *count == 1
+            });
+        });
+    }
+
+    /// Whether edits can be saved.
+    pub(super) fn stored(&self, peer: PeerId, state: StoreState) {
+        self.change(|queue| queue.once(peer, Slot::Stored, |due| due.stored.replace(state).is_none()));
+    }
+
+    /// The peer is out.
+    pub(super) fn gone(&self, peer: PeerId, why: Gone) {
+        self.change(|queue| queue.once(peer, Slot::Gone(why), |_| true));
+    }
+
+    /// The reader is going to hear everything from here on: which edit was the first it missed, if it missed any.
+    pub(super) fn catch_up(&self, peer: PeerId) -> Option<u64> {
+        let mut queue = self.lock();
+        let missed = queue.peers.get_mut(&peer).and_then(|due| due.missed.take());
+        queue.settle_behind();
+        missed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Queue)) {
+        let mut queue = self.lock();
+        let before = queue.bytes as i64;
+        change(&mut queue);
+        let (after, ready) = (queue.bytes as i64, !queue.slots.is_empty());
+        drop(queue);
+        if after != before {
+            self.0.metrics.outbox_bytes.inc_by(after - before);
+        }
+        if ready {
+            self.0.ready.notify_one();
+        }
+    }
+}
+
+impl Queue {
+    /// Queues something that counts against the bound.
+    fn put(&mut self, peer: PeerId, slot: Slot) {
+        let Some(due) = self.peers.get_mut(&peer) else { return };
+        if let (Some(missed), Slot::Edited { first, .. }) = (&mut due.missed, &slot) {
+            *missed = (*missed).min(*first);
+        }
+        if due.missed.is_some() && !matches!(slot, Slot::Told(_)) {
+            return; // it hears all of it in its resync
+        }
+        self.bytes += slot.cost();
+        self.slots.push_back((peer, slot));
+        if self.bytes > OUTBOX_MAX_BYTES {
+            self.fall_behind();
+        }
+    }
+
+    /// Queues something that exists at most once for a peer; `note` says whether it needs a place.
+    fn once(&mut self, peer: PeerId, slot: Slot, note: impl FnOnce(&mut Due) -> bool) {
+        let Some(due) = self.peers.get_mut(&peer) else { return };
+        if note(due) {
+            self.slots.push_back((peer, slot));
+        }
+    }
+
+    /// Drops what a resync brings again, and tells each peer concerned, once.
+    fn fall_behind(&mut self) {
+        let mut concerned = Vec::new();
+        let (peers, bytes) = (&mut self.peers, &mut self.bytes);
+        self.slots.retain(|(peer, slot)| {
+            let first = match slot {
+                Slot::Edited { first, .. } => *first,
+                Slot::Present(_) => u64::MAX,
+                _ => return true,
+            };
+            *bytes -= slot.cost();
+            if let Some(due) = peers.get_mut(peer) {
+                if due.missed.is_none() {
+                    concerned.push(*peer);
+                }
+                due.missed = Some(due.missed.map_or(first, |before| before.min(first)));
+            }
+            false
+        });
+        self.slots.extend(concerned.into_iter().map(|peer| (peer, Slot::Lagged)));
+        while self.bytes > OUTBOX_MAX_BYTES {
+            // Only told text is left, which promises nothing to who does not read.
+            let Some(place) = self.slots.iter().position(|(_, slot)| slot.counts()) else { break };
+            if let Some((_, slot)) = self.slots.remove(place) {
+                self.bytes -= slot.cost();
+            }
+        }
+        if self.peers.values().any(|due| due.missed.is_some()) {
+            self.behind.get_or_insert_with(Stopwatch::start);
+        }
+    }
+
+    fn settle_behind(&mut self) {
+        if self.peers.values().all(|due| due.missed.is_none()) {
+            self.behind = None;
+        }
+    }
+
+    fn event(&mut self, peer: PeerId, slot: Slot) -> Option<Event> {
+        let due = self.peers.get_mut(&peer)?;
+        Some(match slot {
+            Slot::Synced => due.synced.take().map(|(update, have)| Event::Synced { update, have })?,
+            Slot::Everyone => Event::Present(due.everyone.take()?),
+            Slot::Edited { edit, .. } => Event::Edited(edit),
+            Slot::Present(news) => Event::Present(news),
+            Slot::Saved => Event::Saved { edits: std::mem::take(&mut due.saved) },
+            Slot::Refused(why) => {
+                Event::Refused { edits: std::mem::take(&mut due.refused[why.place()]), why }
+            }
+            Slot::Told(text) => Event::Told(text),
+            Slot::Stored => Event::Stored(due.stored.take()?),
+            Slot::Lagged => Event::Lagged,
+            Slot::Gone(why) => Event::Gone(why),
+        })
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let left = self.queue.get_mut().unwrap_or_else(PoisonError::into_inner).bytes;
+        self.metrics.outbox_bytes.dec_by(left as i64);
+    }
+}

@@ -1,0 +1,150 @@
+//! One connection of one person in one room, as a face holds it.
+//!
+//! Owns the way into a room's mailbox, and leaving: dropping a [`Peer`] leaves, even when the mailbox is full. Does not
+//! know what the room does with what it gets.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use thiserror::Error;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::{OpenError, Outbox};
+use crate::auth::Grant;
+use crate::id::PeerId;
+
+/// The room behind a [`Peer`] is gone; its outbox has said why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the room is closed")]
+pub struct RoomClosed;
+
+/// What a room is told.
+pub(super) enum Command {
+    Open { grant: Grant, outbox: Outbox, reply: oneshot::Sender<Result<Peer, OpenError>> },
+    Edit { peer: PeerId, update: Bytes },
+    Sync { peer: PeerId, have: Bytes },
+    Presence { peer: PeerId, update: Bytes },
+    Who { peer: PeerId },
+    Resync { peer: PeerId },
+    Tell { peer: PeerId, text: Bytes },
+    #[cfg(test)]
+    Panic,
+}
+
+/// Who wants out: at most everybody who is in. Leaving never waits.
+#[derive(Default)]
+pub(super) struct Leaving {
+    peers: Mutex<Vec<PeerId>>,
+    wake: Notify,
+}
+
+impl Leaving {
+    fn push(&self, peer: PeerId) {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner).push(peer);
+        self.wake.notify_one();
+    }
+
+    /// Takes all who left so far.
+    pub(super) fn take(&self) -> Vec<PeerId> {
+        std::mem::take(&mut self.peers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until somebody may have left.
+    pub(super) async fn wait(&self) {
+        self.wake.notified().await;
+    }
+}
+
+/// One connection of one person in one room. Dropping it leaves the room.
+pub struct Peer {
+    id: PeerId,
+    mailbox: mpsc::Sender<Command>,
+    leaving: Arc<Leaving>,
+    outbox: Outbox,
+}
+
+impl Peer {
+    pub(super) fn new(
+        id: PeerId,
+        mailbox: mpsc::Sender<Command>,
+        leaving: Arc<Leaving>,
+        outbox: Outbox,
+    ) -> Self {
+        Self { id, mailbox, leaving, outbox }
+    }
+
+    /// This peer's id, as its events are marked.
+    #[must_use]
+    pub fn id(&self) -> PeerId {
+        self.id
+    }
+
+    /// Hands in one edit; waits while the room's mailbox is full. Answered by exactly one counted
+    /// [`Event::Saved`](super::Event::Saved) or [`Event::Refused`](super::Event::Refused), or, when something before
+    /// it is missing, by an [`Event::Synced`](super::Event::Synced) without update: "tell me what you have".
+    ///
+    /// # Errors
+    /// When the room is gone.
+    pub async fn edit(&self, update: Bytes) -> Result<(), RoomClosed> {
+        self.send(Command::Edit { peer: self.id, update }).await
+    }
+
+    /// Asks for what is missing beyond `have`, a state vector; answered by [`Event::Synced`](super::Event::Synced).
+    /// Edits of others are heard from the first answer on.
+    ///
+    /// # Errors
+    /// When the room is gone.
+    pub async fn sync(&self, have: Bytes) -> Result<(), RoomClosed> {
+        self.send(Command::Sync { peer: self.id, have }).await
+    }
+
+    /// Hands in a presence message: the payload of a y-protocols awareness message.
+    ///
+    /// # Errors
+    /// When the room is gone.
+    pub async fn presence(&self, update: Bytes) -> Result<(), RoomClosed> {
+        self.send(Command::Presence { peer: self.id, update }).await
+    }
+
+    /// Asks for everybody's presence; answered by [`Event::Present`](super::Event::Present) when anybody has one.
+    ///
+    /// # Errors
+    /// When the room is gone.
+    pub async fn who(&self) -> Result<(), RoomClosed> {
+        self.send(Command::Who { peer: self.id }).await
+    }
+
+    /// The reader drained after [`Event::Lagged`](super::Event::Lagged): asks for what it missed.
+    ///
+    /// # Errors
+    /// When the room is gone.
+    pub async fn resync(&self) -> Result<(), RoomClosed> {
+        self.send(Command::Resync { peer: self.id }).await
+    }
+
+    /// Sends text to every peer of this room as [`Event::Told`](super::Event::Told) (Hocuspocus' stateless message),
+    /// the sender included.
+    ///
+    /// # Errors
+    /// When the room is gone.
+    pub async fn tell(&self, text: Bytes) -> Result<(), RoomClosed> {
+        self.send(Command::Tell { peer: self.id, text }).await
+    }
+
+    /// Makes the room fail, as a fault in an engine would.
+    #[cfg(test)]
+    pub(super) async fn panic(&self) {
+        let _ = self.send(Command::Panic).await;
+    }
+
+    async fn send(&self, command: Command) -> Result<(), RoomClosed> {
+        self.mailbox.send(command).await.map_err(|_| RoomClosed)
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.outbox.forget(self.id);
+        self.leaving.push(self.id);
+    }
+}

@@ -1,0 +1,166 @@
+//! Finds or starts rooms.
+//!
+//! Owns the list of open rooms and the promise that a document has one room at most. Does not know what happens in
+//! them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::attendance::People;
+use super::document;
+use super::peer::Command;
+use super::{Here, OpenError, Outbox, Peer};
+use crate::auth::{Grant, Role};
+use crate::clock::Clock;
+use crate::config::limits::{ROOM_MAILBOX, ROOMS_OPEN_MAX, ROOMS_STOP_DEADLINE};
+use crate::id::{DocKind, DocName, PeerId};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// How often an open is tried again when the room it found was just ending.
+const OPEN_TRIES: usize = 8;
+
+/// Finds or starts rooms; cheap to clone.
+#[derive(Clone)]
+pub struct Rooms(Arc<House>);
+
+/// What all rooms share.
+pub(super) struct House {
+    pub(super) store: Store,
+    pub(super) metrics: Metrics,
+    pub(super) people: People,
+    pub(super) stop: CancellationToken,
+    documents_free: bool,
+    rooms: Mutex<HashMap<DocName, mpsc::Sender<Command>>>,
+    tasks: TaskTracker,
+    next_peer: AtomicU64,
+}
+
+impl Rooms {
+    /// Makes an empty house. `documents_free`: whether documents other than records may be made.
+    #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "the house may come to need its clock")]
+    pub fn new(store: Store, _clock: Clock, metrics: Metrics, documents_free: bool) -> Self {
+        Self(Arc::new(House {
+            store,
+            metrics,
+            people: People::default(),
+            stop: CancellationToken::new(),
+            documents_free,
+            rooms: Mutex::default(),
+            tasks: TaskTracker::new(),
+            next_peer: AtomicU64::new(1),
+        }))
+    }
+
+    /// Brings a person into a document. What happens there arrives in `outbox`, marked with the returned peer's id.
+    /// Returns once the document is loaded.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(&self, doc: &DocName, grant: &Grant, outbox: &Outbox) -> Result<Peer, OpenError> {
+        let free = doc.kind() == DocKind::Free;
+        if !grant.holds() || (free && !(self.0.documents_free && grant.role() >= Role::Editor)) {
+            return Err(OpenError::Forbidden);
+        }
+        for _ in 0..OPEN_TRIES {
+            let mailbox = self.0.room(doc)?;
+            let (reply, answer) = oneshot::channel();
+            let command = Command::Open { grant: grant.clone(), outbox: outbox.clone(), reply };
+            if mailbox.send(command).await.is_ok()
+                && let Ok(opened) = answer.await
+            {
+                return opened;
+            }
+            // The room was ending: it is off the list by now, or will be when it has ended.
+            self.0.forget(doc, &mailbox);
+        }
+        Err(OpenError::Unreadable)
+    }
+
+    /// Who is in which document now: each person once for each document.
+    #[expect(clippy::unused_async, reason = "asking may come to wait for rooms elsewhere")]
+    pub async fn here(&self) -> Vec<Here> {
+        self.0.people.list()
+    }
+
+    /// How many rooms are open.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.lock().len()
+    }
+
+    /// Says goodbye to every peer, saves last snapshots, and ends all rooms, within a bounded time.
+    pub async fn stop(&self) {
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        if timeout(ROOMS_STOP_DEADLINE, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!(rooms = self.0.tasks.len(), "some rooms did not end in time");
+        }
+    }
+}
+
+impl House {
+    fn lock(&self) -> MutexGuard<'_, HashMap<DocName, mpsc::Sender<Command>>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The room of a document. A new one loads by itself; meanwhile commands wait in its mailbox.
+    fn room(self: &Arc<Self>, doc: &DocName) -> Result<mpsc::Sender<Command>, OpenError> {
+        let mut rooms = self.lock();
+        if self.stop.is_cancelled() {
+            return Err(OpenError::Stopping);
+        }
+        if let Some(mailbox) = rooms.get(doc).filter(|mailbox| !mailbox.is_closed()) {
+            return Ok(mailbox.clone());
+        }
+        if rooms.len() >= ROOMS_OPEN_MAX {
+            return Err(OpenError::Full);
+        }
+        let (mailbox, commands) = mpsc::channel(ROOM_MAILBOX);
+        rooms.insert(doc.clone(), mailbox.clone());
+        let listing = Listing { house: self.clone(), doc: doc.clone(), mailbox: mailbox.clone() };
+        self.metrics.rooms.inc();
+        self.tasks.spawn(document::run(listing, commands));
+        Ok(mailbox)
+    }
+
+    /// Takes a room off the list, unless another has taken its place.
+    fn forget(&self, doc: &DocName, mailbox: &mpsc::Sender<Command>) {
+        let mut rooms = self.lock();
+        if rooms.get(doc).is_some_and(|listed| listed.same_channel(mailbox)) {
+            rooms.remove(doc);
+        }
+    }
+}
+
+/// A room's place on the list; dropping it, however the room ends, makes way for the next one.
+pub(super) struct Listing {
+    pub(super) house: Arc<House>,
+    pub(super) doc: DocName,
+    pub(super) mailbox: mpsc::Sender<Command>,
+}
+
+impl Listing {
+    /// An id for a new peer.
+    pub(super) fn next_peer(&self) -> PeerId {
+        PeerId(self.house.next_peer.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Drop for Listing {
+    fn drop(&mut self) {
+        self.house.forget(&self.doc, &self.mailbox);
+        self.house.metrics.rooms.dec();
+        if std::thread::panicking() {
+            self.house.metrics.refuse("room_fault");
+            tracing::error!(doc = %self.doc, "a room failed; it starts again from disk");
+        }
+    }
+}

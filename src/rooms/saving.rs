@@ -1,0 +1,174 @@
+//! From "shown" to "on disk": the edits of one room that are not durable yet, and who waits for them.
+//!
+//! Owns the order of acknowledgements: an edit is acknowledged when it and everything before it in this room is on
+//! disk. A commit that failed is made again, in order, which is harmless because edits are idempotent. Does not know
+//! what edits say.
+
+use std::collections::VecDeque;
+use std::future::pending;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::alarm::Alarm;
+use crate::config::limits::{COMMIT_ROWS_MAX, ROOM_UNSAVED_MAX_BYTES, SAVE_RETRY, SAVE_RETRY_DISK};
+use crate::id::{DocName, PeerId, Seq};
+use crate::store::{CommitError, Committed, Store, Write};
+
+/// Tells when a commit is on disk.
+pub(super) type Receipt = oneshot::Receiver<Result<Committed, CommitError>>;
+
+struct Waiting {
+    peer: PeerId,
+    /// `None`: nothing of its own to save, but what it repeats may be on its way.
+    update: Option<Bytes>,
+}
+
+/// The edits of one room on their way to the disk.
+pub(super) struct Saving {
+    doc: DocName,
+    store: Store,
+    /// Everything that is not acknowledged yet, in order.
+    queue: VecDeque<Waiting>,
+    /// How many at the front of the queue are handed to the store.
+    sent: usize,
+    /// For each commit under way: how many of the queue it settles.
+    flights: VecDeque<(usize, Receipt)>,
+    bytes: usize,
+    /// Set while the store does not take commits.
+    retry: Alarm,
+    last: Seq,
+}
+
+impl Saving {
+    pub(super) fn new(doc: DocName, store: Store, last: Seq) -> Self {
+        Self {
+            doc,
+            store,
+            queue: VecDeque::new(),
+            sent: 0,
+            flights: VecDeque::new(),
+            bytes: 0,
+            retry: Alarm::default(),
+            last,
+        }
+    }
+
+    /// Whether so much waits that no further edit is taken.
+    pub(super) fn is_full(&self, more: usize) -> bool {
+        self.bytes + more > ROOM_UNSAVED_MAX_BYTES
+    }
+
+    /// Whether everything is on disk and acknowledged.
+    pub(super) fn is_done(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether the store did not take the last commit.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.retry.is_set()
+    }
+
+    /// The last row of this document on disk, as far as this room knows.
+    pub(super) fn last(&self) -> Seq {
+        self.last
+    }
+
+    /// An edit to save and to acknowledge; without `update`, an acknowledgement that waits its turn.
+    pub(super) fn add(&mut self, peer: PeerId, update: Option<Bytes>) {
+        self.bytes += update.as_ref().map_or(0, Bytes::len);
+        self.queue.push_back(Waiting { peer, update });
+    }
+
+    /// Hands everything new to the store; gives who need not wait at all.
+    pub(super) fn submit(&mut self) -> Vec<PeerId> {
+        while !self.retry.is_set() && self.sent < self.queue.len() {
+            let upto = self.queue.len().min(self.sent + COMMIT_ROWS_MAX);
+            let writes: Vec<Write> = self
+                .queue
+                .range(self.sent..upto)
+                .filter_map(|waiting| waiting.update.clone())
+                .map(|update| Write::Append { doc: self.doc.clone(), update })
+                .collect();
+            let count = upto - self.sent;
+            if writes.is_empty() {
+                match self.flights.back_mut() {
+                    Some((settles, _)) => *settles += count,
+                    None => return self.release(count),
+                }
+                self.sent = upto;
+                continue;
+            }
+            match self.store.commit(writes) {
+                Ok(receipt) => {
+                    self.flights.push_back((count, receipt));
+                    self.sent = upto;
+                }
+                Err(error) => self.fail(&error),
+            }
+        }
+        Vec::new()
+    }
+
+    /// Waits for the oldest commit under way, or until it is time to try again (`None`). May be given up and waited
+    /// for again.
+    pub(super) async fn next(&mut self) -> Option<Result<Committed, CommitError>> {
+        let oldest = self.flights.front_mut();
+        tokio::select! {
+            landed = receipt(oldest.map(|(_, receipt)| receipt)) => Some(landed),
+            () = self.retry.ring() => None,
+        }
+    }
+
+    /// Settles what [`Saving::next`] gave: who is acknowledged now, and how many edits reached the disk.
+    pub(super) fn settle(&mut self, landed: Result<Committed, CommitError>) -> (Vec<PeerId>, usize) {
+        let Some((count, _)) = self.flights.pop_front() else { return (Vec::new(), 0) };
+        match landed {
+            Ok(committed) => {
+                self.last = self.last.max(committed.upto);
+                let edits = self.queue.iter().take(count).filter(|w| w.update.is_some()).count();
+                self.sent -= count;
+                (self.release(count), edits)
+            }
+            Err(error) => {
+                self.fail(&error);
+                (Vec::new(), 0)
+            }
+        }
+    }
+
+    /// The store takes commits again.
+    pub(super) fn unblock(&mut self) {
+        self.retry.clear();
+    }
+
+    /// Everything under way counts as not done: later commits may have worked, but an acknowledgement promises
+    /// that nothing before it is missing.
+    fn fail(&mut self, error: &CommitError) {
+        self.flights.clear();
+        self.sent = 0;
+        match error {
+            CommitError::Busy => self.retry.set_once(SAVE_RETRY),
+            CommitError::Disk(_) | CommitError::Closed => {
+                if !self.retry.is_set() {
+                    tracing::warn!(doc = %self.doc, %error, waiting = self.queue.len(), "edits are not saved yet");
+                }
+                self.retry.set_once(SAVE_RETRY_DISK);
+            }
+        }
+    }
+
+    fn release(&mut self, count: usize) -> Vec<PeerId> {
+        let done: Vec<Waiting> = self.queue.drain(..count).collect();
+        self.bytes -= done.iter().filter_map(|w| w.update.as_ref()).map(Bytes::len).sum::<usize>();
+        done.into_iter().map(|waiting| waiting.peer).collect()
+    }
+}
+
+/// Waits for one commit's receipt, or for ever when there is none.
+pub(super) async fn receipt(receipt: Option<&mut Receipt>) -> Result<Committed, CommitError> {
+    match receipt {
+        Some(receipt) => receipt.await.unwrap_or(Err(CommitError::Closed)),
+        None => pending().await,
+    }
+}

@@ -1,0 +1,127 @@
+//! When a room's state is written whole, so that its log stays short to read.
+//!
+//! Owns the rhythm of snapshots and their way to disk. A snapshot that fails costs nothing but time: the log has
+//! everything. Does not make states; `work` does.
+
+use bytes::Bytes;
+
+use super::alarm::Alarm;
+use super::saving::{Receipt, receipt};
+use crate::config::limits::{SNAPSHOT_INTERVAL, SNAPSHOT_RETRY, SNAPSHOT_SPACING, SNAPSHOT_UPDATES};
+use crate::id::{DocName, Seq};
+use crate::store::{CommitError, Committed, Store, Write};
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::Reason;
+
+/// The snapshots of one room.
+pub(super) struct Snapshots {
+    doc: DocName,
+    store: Store,
+    metrics: Metrics,
+    /// Rows on disk that no snapshot holds.
+    since: usize,
+    wanted: bool,
+    /// The rows that the snapshot being made will hold.
+    making: Option<usize>,
+    flight: Option<Receipt>,
+    due: Alarm,
+    rest: Alarm,
+}
+
+impl Snapshots {
+    pub(super) fn new(doc: DocName, store: Store, metrics: Metrics, rows: usize) -> Self {
+        Self {
+            doc,
+            store,
+            metrics,
+            since: rows,
+            wanted: false,
+            making: None,
+            flight: None,
+            due: Alarm::default(),
+            rest: Alarm::default(),
+        }
+    }
+
+    /// More rows are on disk.
+    pub(super) fn count(&mut self, rows: usize) {
+        if rows > 0 {
+            self.since += rows;
+            self.due.set_once(SNAPSHOT_INTERVAL);
+        }
+    }
+
+    /// The next occasion is good, however little there is.
+    pub(super) fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// Whether one should be made now.
+    pub(super) fn is_due(&self) -> bool {
+        self.could() && !self.rest.is_set() && (self.wanted || self.since >= SNAPSHOT_UPDATES)
+    }
+
+    /// Whether one could be made, for the last time.
+    pub(super) fn could(&self) -> bool {
+        self.since > 0 && !self.is_busy()
+    }
+
+    /// Whether one is being made or written.
+    pub(super) fn is_busy(&self) -> bool {
+        self.making.is_some()
+    }
+
+    /// One is being made, of everything on disk now.
+    pub(super) fn begin(&mut self) {
+        self.making = Some(self.since);
+    }
+
+    /// What was made goes to disk.
+    pub(super) fn put(&mut self, checked: Result<Seq, &'static str>, state: Option<Bytes>) {
+        let (upto, state) = match (checked, state) {
+            (Ok(upto), Some(state)) => (upto, state),
+            (Err(why), _) => return self.fail(why),
+            (Ok(_), None) => return self.fail("lost"),
+        };
+        match self.store.commit(vec![Write::Snapshot { doc: self.doc.clone(), upto, state }]) {
+            Ok(receipt) => self.flight = Some(receipt),
+            Err(error) => self.fail(&error.to_string()),
+        }
+    }
+
+    /// Waits for news: the snapshot's commit, or `None` when it is time to look whether one is due. May be given up
+    /// and waited for again.
+    pub(super) async fn next(&mut self) -> Option<Result<Committed, CommitError>> {
+        tokio::select! {
+            landed = receipt(self.flight.as_mut()) => Some(landed),
+            () = self.due.ring() => {
+                self.wanted = true;
+                None
+            }
+            () = self.rest.ring() => None,
+        }
+    }
+
+    /// Settles what [`Snapshots::next`] gave.
+    pub(super) fn settle(&mut self, landed: Result<Committed, CommitError>) {
+        self.flight = None;
+        if let Err(error) = landed {
+            return self.fail(&error.to_string());
+        }
+        self.since -= self.making.take().unwrap_or_default().min(self.since);
+        self.wanted = false;
+        self.rest.set(SNAPSHOT_SPACING);
+        self.due.clear();
+        if self.since > 0 {
+            self.due.set(SNAPSHOT_INTERVAL);
+        }
+        self.metrics.snapshots.get_or_create(&Reason { reason: "written" }).inc();
+    }
+
+    fn fail(&mut self, why: &str) {
+        tracing::warn!(doc = %self.doc, why, "a snapshot was not written; the log has everything");
+        self.making = None;
+        self.rest.set(SNAPSHOT_RETRY);
+        self.metrics.snapshots.get_or_create(&Reason { reason: "failed" }).inc();
+    }
+}
