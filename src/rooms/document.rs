@@ -81,8 +81,8 @@ impl Room {
             leaving: Arc::default(),
             peers: BTreeMap::new(),
             content: start.content,
-            saving: Saving::new(doc.clone(), store.clone(), start.last),
-            snapshots: Snapshots::new(doc, store, metrics, start.rows),
+            saving: Saving::new(doc.clone(), store, start.last),
+            snapshots: Snapshots::new(doc, metrics, start.rows),
             presence: Presence::default(),
             bench: Bench::default(),
             stored: StoreState::Writable,
@@ -297,10 +297,7 @@ impl Room {
 
     /// Whether the room could end without anybody missing it.
     fn is_idle(&self) -> bool {
-        self.peers.is_empty()
-            && self.saving.is_done()
-            && !self.bench.is_busy()
-            && !self.snapshots.is_busy()
+        self.peers.is_empty() && self.saving.is_done() && !self.bench.is_busy() && !self.snapshots.is_busy()
     }
 
     /// The office stops: finish what was handed in, say goodbye, write a last snapshot.

@@ -106,11 +106,7 @@ impl Outbox {
     /// An empty outbox.
     #[must_use]
     pub fn new(metrics: &Metrics) -> Self {
-        Self(Arc::new(Shared {
-            queue: Mutex::default(),
-            ready: Notify::new(),
-            metrics: metrics.clone(),
-        }))
+        Self(Arc::new(Shared { queue: Mutex::default(), ready: Notify::new(), metrics: metrics.clone() }))
     }
 
     /// Waits until something is there, then takes what is there, in order: all of it, or as much as a socket should

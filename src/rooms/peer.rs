@@ -20,13 +20,33 @@ pub struct RoomClosed;
 
 /// What a room is told.
 pub(super) enum Command {
-    Open { grant: Grant, outbox: Outbox, reply: oneshot::Sender<Result<Peer, OpenError>> },
-    Edit { peer: PeerId, update: Bytes },
-    Sync { peer: PeerId, have: Bytes },
-    Presence { peer: PeerId, update: Bytes },
-    Who { peer: PeerId },
-    Resync { peer: PeerId },
-    Tell { peer: PeerId, text: Bytes },
+    Open {
+        grant: Grant,
+        outbox: Outbox,
+        reply: oneshot::Sender<Result<Peer, OpenError>>,
+    },
+    Edit {
+        peer: PeerId,
+        update: Bytes,
+    },
+    Sync {
+        peer: PeerId,
+        have: Bytes,
+    },
+    Presence {
+        peer: PeerId,
+        update: Bytes,
+    },
+    Who {
+        peer: PeerId,
+    },
+    Resync {
+        peer: PeerId,
+    },
+    Tell {
+        peer: PeerId,
+        text: Bytes,
+    },
     #[cfg(test)]
     Panic,
 }

@@ -226,16 +226,15 @@ mod tests {
     fn a_swollen_state_is_refused_and_memory_stays_flat() {
         let mut room = Presence::default();
         let big = Bytes::from(vec![b' '; PRESENCE_STATE_MAX_BYTES + 1]);
-        assert_eq!(
-            room.hear(ANNE, "anne", &Entry { client: 1, clock: 1, state: Some(big) }),
-            Heard::Refused
-        );
+        assert_eq!(room.hear(ANNE, "anne", &Entry { client: 1, clock: 1, state: Some(big) }), Heard::Refused);
         for n in 0..100_000 {
             room.hear(PeerId(n), "anne", &entry(n, 1, Some("{}")));
             room.leave(PeerId(n));
             let _ = room.news();
         }
-        assert!(room.departed.len() <= PRESENCE_DEPARTED_MAX && room.held.is_empty() && room.owners.is_empty());
+        assert!(
+            room.departed.len() <= PRESENCE_DEPARTED_MAX && room.held.is_empty() && room.owners.is_empty()
+        );
     }
 
     #[test]

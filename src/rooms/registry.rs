@@ -45,7 +45,6 @@ pub(super) struct House {
 impl Rooms {
     /// Makes an empty house. `documents_free`: whether documents other than records may be made.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "the house may come to need its clock")]
     pub fn new(store: Store, _clock: Clock, metrics: Metrics, documents_free: bool) -> Self {
         Self(Arc::new(House {
             store,

@@ -3,20 +3,17 @@
 //! Owns the rhythm of snapshots and their way to disk. A snapshot that fails costs nothing but time: the log has
 //! everything. Does not make states; `work` does.
 
-use bytes::Bytes;
-
 use super::alarm::Alarm;
 use super::saving::{Receipt, receipt};
 use crate::config::limits::{SNAPSHOT_INTERVAL, SNAPSHOT_RETRY, SNAPSHOT_SPACING, SNAPSHOT_UPDATES};
-use crate::id::{DocName, Seq};
-use crate::store::{CommitError, Committed, Store, Write};
+use crate::id::DocName;
+use crate::store::{CommitError, Committed};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Reason;
 
 /// The snapshots of one room.
 pub(super) struct Snapshots {
     doc: DocName,
-    store: Store,
     metrics: Metrics,
     /// Rows on disk that no snapshot holds.
     since: usize,
@@ -29,10 +26,9 @@ pub(super) struct Snapshots {
 }
 
 impl Snapshots {
-    pub(super) fn new(doc: DocName, store: Store, metrics: Metrics, rows: usize) -> Self {
+    pub(super) fn new(doc: DocName, metrics: Metrics, rows: usize) -> Self {
         Self {
             doc,
-            store,
             metrics,
             since: rows,
             wanted: false,
@@ -76,16 +72,11 @@ impl Snapshots {
         self.making = Some(self.since);
     }
 
-    /// What was made goes to disk.
-    pub(super) fn put(&mut self, checked: Result<Seq, &'static str>, state: Option<Bytes>) {
-        let (upto, state) = match (checked, state) {
-            (Ok(upto), Some(state)) => (upto, state),
-            (Err(why), _) => return self.fail(why),
-            (Ok(_), None) => return self.fail("lost"),
-        };
-        match self.store.commit(vec![Write::Snapshot { doc: self.doc.clone(), upto, state }]) {
+    /// What was made is on its way to disk, or is not.
+    pub(super) fn sent(&mut self, made: Result<Receipt, String>) {
+        match made {
             Ok(receipt) => self.flight = Some(receipt),
-            Err(error) => self.fail(&error.to_string()),
+            Err(why) => self.fail(&why),
         }
     }
 
@@ -115,7 +106,6 @@ impl Snapshots {
         if self.since > 0 {
             self.due.set(SNAPSHOT_INTERVAL);
         }
-        self.metrics.snapshots.get_or_create(&Reason { reason: "written" }).inc();
     }
 
     fn fail(&mut self, why: &str) {

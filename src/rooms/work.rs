@@ -1,7 +1,7 @@
 //! The room's heavy work: merging its state, answering who asks for it, and making a snapshot of it.
 //!
 //! Owns a piece of such work from its making to its result. It runs on bytes it holds itself, so it can run on a
-//! thread of its own while the room goes on. Does not know peers' queues, nor the store.
+//! thread of its own while the room goes on. Does not know peers' queues.
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -10,8 +10,10 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::merge;
+use super::saving::Receipt;
 use crate::config::limits::ROOM_WORK_INLINE_MAX_BYTES;
-use crate::id::{PeerId, Seq};
+use crate::id::{DocName, PeerId, Seq};
+use crate::store::{Store, Write};
 use crate::wire::gate::{self, Known, Placement};
 
 /// Somebody who asks for what is missing beyond `have`; `None`: for everything.
@@ -28,8 +30,15 @@ pub(super) struct Work {
     /// The last edit in `tail`, or in `base` when there is no tail.
     pub(super) upto: u64,
     pub(super) asks: Vec<Ask>,
-    /// A snapshot is due that holds this row of the log.
-    pub(super) snapshot: Option<Seq>,
+    /// A snapshot is due.
+    pub(super) snapshot: Option<Shot>,
+}
+
+/// Where a snapshot goes: it holds everything up to `upto`, because that was taken in before the work was made.
+pub(super) struct Shot {
+    pub(super) doc: DocName,
+    pub(super) store: Store,
+    pub(super) upto: Seq,
 }
 
 /// What came of it.
@@ -38,8 +47,8 @@ pub(super) struct Worked {
     /// The whole state, merged; nothing when it could not be merged.
     pub(super) whole: Option<Bytes>,
     pub(super) answers: Vec<(PeerId, Bytes)>,
-    /// The row that `whole` may stand for on disk, once its content was checked.
-    pub(super) snapshot: Option<Result<Seq, &'static str>>,
+    /// The snapshot on its way to disk, its content checked, or why there is none.
+    pub(super) snapshot: Option<Result<Receipt, String>>,
 }
 
 /// Who asked, should the work be lost.
@@ -82,7 +91,7 @@ impl Bench {
                 upto: 0,
                 whole: None,
                 answers: away.asked.into_iter().map(|peer| (peer, Bytes::new())).collect(),
-                snapshot: away.snapshot.then_some(Err("lost")),
+                snapshot: away.snapshot.then(|| Err("the work was lost".into())),
             }
         })
     }
@@ -102,9 +111,9 @@ impl Work {
             Some(whole) => answer(whole, self.asks),
             None => self.asks.into_iter().map(|ask| (ask.peer, self.base.clone())).collect(),
         };
-        let snapshot = self.snapshot.map(|row| match &whole {
-            Some(whole) => verify(whole, &self.base, &self.tail).map(|()| row),
-            None => Err("not merged"),
+        let snapshot = self.snapshot.map(|shot| match &whole {
+            Some(whole) => shot.write(whole, &self.base, &self.tail),
+            None => Err("the parts could not be merged".into()),
         });
         Worked { upto: self.upto, whole, answers, snapshot }
     }
@@ -149,14 +158,17 @@ fn answer(whole: &Bytes, asks: Vec<Ask>) -> Vec<(PeerId, Bytes)> {
         .collect()
 }
 
-/// Reads a merged state back: it must hold all of its parts, before it takes their place on disk.
-fn verify(whole: &Bytes, base: &Bytes, tail: &[Bytes]) -> Result<(), &'static str> {
-    let known = Known::from_parts(std::iter::once(whole.as_ref())).map_err(|_| "unreadable")?;
-    for part in std::iter::once(base).chain(tail) {
-        let structure = gate::check(part).map_err(|_| "part unreadable")?;
-        if !matches!(known.place(&structure), Placement::Nothing) {
-            return Err("incomplete");
+impl Shot {
+    /// Reads the merged state back: it must hold all of its parts before it takes their place on disk.
+    fn write(self, whole: &Bytes, base: &Bytes, tail: &[Bytes]) -> Result<Receipt, String> {
+        let known = Known::from_parts(std::iter::once(whole.as_ref())).map_err(|error| error.to_string())?;
+        for part in std::iter::once(base).chain(tail) {
+            let structure = gate::check(part).map_err(|error| error.to_string())?;
+            if !matches!(known.place(&structure), Placement::Nothing) {
+                return Err("the merged state lacks a part".into());
+            }
         }
+        let write = Write::Snapshot { doc: self.doc, upto: self.upto, state: whole.clone() };
+        self.store.commit(vec![write]).map_err(|error| error.to_string())
     }
-    Ok(())
 }

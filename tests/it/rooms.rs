@@ -1,1 +1,296 @@
+//! What a document room promises to the people in it.
 
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use townhall::auth::{Grant, Role};
+use townhall::config::limits::{SNAPSHOT_UPDATES, UPDATE_MAX_BYTES};
+use townhall::id::DocName;
+use townhall::rooms::{Gone, OpenError, Outbox, Refusal};
+use townhall::store::Write;
+use townhall::wire::awareness::{self, Entry};
+use townhall::wire::gate::Known;
+
+use crate::harness::member::House;
+use crate::harness::typist::{Typist, state_vector};
+
+const A_WHILE: Duration = Duration::from_millis(150);
+
+#[tokio::test]
+async fn people_who_write_together_end_with_the_same_text() {
+    let house = House::new();
+    let (mut anne, mut bob) = (house.join("d", "anne").await, house.join("d", "bob").await);
+    let (mut one, mut two) = (Typist::new(1), Typist::new(2));
+    for _ in 0..50 {
+        anne.edit(one.types("a")).await;
+        bob.edit(two.types("bb")).await;
+    }
+    anne.until(|me| me.saved == 50 && me.has(2, 100)).await;
+    bob.until(|me| me.saved == 50 && me.has(1, 50)).await;
+    let mut late = house.join("d", "carl").await;
+    late.until(|me| me.has(1, 50) && me.has(2, 100)).await;
+    let mine = |parts: &[Bytes]| Known::from_parts(parts.iter().map(AsRef::as_ref)).unwrap();
+    anne.parts.clear();
+    anne.sync().await;
+    bob.parts.clear();
+    bob.sync().await;
+    assert_eq!(mine(&anne.parts), mine(&bob.parts));
+    assert_eq!(mine(&anne.parts), late.known());
+}
+
+#[tokio::test]
+async fn nothing_of_ones_own_comes_back() {
+    let house = House::new();
+    let mut anne = house.join("d", "anne").await;
+    let mut typist = Typist::new(1);
+    for _ in 0..20 {
+        anne.save(typist.types("x")).await;
+    }
+    anne.listen(A_WHILE).await;
+    assert_eq!((anne.edits, anne.saved), (0, 20));
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let house = House::new();
+    let mut anne = house.join("d", "anne").await;
+    let mut typist = Typist::new(1);
+    for _ in 0..(SNAPSHOT_UPDATES + 20) {
+        anne.edit(typist.types("x")).await;
+    }
+    anne.until(|me| me.saved as usize == SNAPSHOT_UPDATES + 20).await;
+    let house = house.restart().await;
+    anne.until(|me| me.gone.is_some()).await;
+    assert_eq!(anne.gone, Some(Gone::Stopping));
+    let again = house.join("d", "anne").await;
+    assert!(again.has(1, typist.clock));
+    let loaded = house.store.load(&DocName::parse("d").unwrap()).unwrap().unwrap();
+    assert!(loaded.snapshot.is_some() && loaded.tail.is_empty(), "the stop wrote a last snapshot");
+}
+
+#[tokio::test]
+async fn a_thousand_who_come_at_once_find_one_document() {
+    let house = House::new();
+    let mut first = house.join("d", "anne").await;
+    let mut typist = Typist::new(1);
+    for _ in 0..200 {
+        first.edit(typist.types("some words ")).await;
+    }
+    first.until(|me| me.saved == 200).await;
+    let house = house.restart().await; // so that all of them meet a document that is not loaded
+    let people = join_all((0..1_000).map(|n| {
+        let house = &house;
+        async move { house.join("d", &format!("p{n}")).await }
+    }))
+    .await;
+    assert_eq!(house.rooms.count(), 1);
+    assert_eq!(house.rooms.here().await.len(), 1_000);
+    assert!(people.iter().all(|member| member.has(1, typist.clock)));
+    // one room, not two: what the last one writes reaches the first
+    let mut people = people;
+    let mut last = people.pop().unwrap();
+    let mut other = Typist::new(2);
+    last.save(other.types("hello")).await;
+    join_all(people.iter_mut().map(|member| member.until(|me| me.has(2, 5)))).await;
+}
+
+#[tokio::test]
+async fn viewers_read_and_do_not_write() {
+    let house = House::new();
+    let mut anne = house.join("d", "anne").await;
+    let mut typist = Typist::new(1);
+    let known = typist.types("known");
+    anne.save(known.clone()).await;
+    // a free document is for editors; a record's text may be viewed
+    let viewer = Grant::new("v".into(), "v".into(), Role::Viewer);
+    let refused = house.rooms.open(&DocName::parse("d").unwrap(), &viewer, &Outbox::default()).await;
+    assert_eq!(refused.err(), Some(OpenError::Forbidden));
+
+    let doc = DocName::parse("record:r1").unwrap();
+    let update = Typist::new(9).types("seed");
+    house.store.commit(vec![Write::Append { doc, update: update.clone() }]).unwrap().await.unwrap().unwrap();
+    let mut viewer = house.enter("record:r1", "v", Role::Viewer).await;
+    viewer.sync().await;
+    assert!(viewer.has(9, 4));
+    viewer.edit(Typist::new(3).types("mine")).await;
+    viewer.until(|me| me.refused == [(1, Refusal::ReadOnly)]).await;
+    viewer.save(update).await; // holds nothing new: nothing is refused that was never there
+    let mut editor = house.join("record:r1", "anne").await;
+    editor.listen(A_WHILE).await;
+    assert!(!editor.has(3, 1));
+}
+
+#[tokio::test]
+async fn a_record_that_was_never_made_cannot_be_opened() {
+    let house = House::new();
+    let grant = Grant::new("a".into(), "a".into(), Role::Admin);
+    let open = house.rooms.open(&DocName::parse("record:none").unwrap(), &grant, &Outbox::default()).await;
+    assert_eq!(open.err(), Some(OpenError::NotFound));
+    assert_eq!(house.rooms.count(), 0);
+}
+
+#[tokio::test]
+async fn taking_a_right_away_works_at_the_very_next_edit() {
+    let house = House::new();
+    let mut anne = house.join("d", "anne").await;
+    let mut bob = house.join("d", "bob").await;
+    let mut typist = Typist::new(1);
+    anne.save(typist.types("before")).await;
+    bob.until(|me| me.has(1, 6)).await;
+    anne.grant.end();
+    anne.edit(typist.types("after")).await;
+    anne.until(|me| me.refused == [(1, Refusal::ReadOnly)]).await;
+    bob.listen(A_WHILE).await;
+    assert!(!bob.has(1, 7));
+}
+
+#[tokio::test]
+async fn an_edit_that_follows_from_nothing_is_asked_about_once() {
+    let house = House::new();
+    let mut anne = house.join("d", "anne").await;
+    let mut bob = house.join("d", "bob").await;
+    let mut typist = Typist::new(1);
+    let missing = typist.types("one");
+    for _ in 0..5 {
+        anne.edit(typist.types("two")).await;
+    }
+    anne.until(|me| me.asked == 1).await;
+    anne.listen(A_WHILE).await;
+    assert_eq!((anne.asked, anne.saved, anne.refused.len()), (1, 0, 0));
+    assert_eq!(bob.edits, 0, "nobody sees what has no place yet");
+    // the answer: everything from the beginning
+    let mut whole = Typist::new(1);
+    anne.save(missing).await;
+    let _ = whole.types("one");
+    anne.save(whole.types("twotwotwotwotwo")).await;
+    bob.until(|me| me.has(1, 18)).await;
+}
+
+#[tokio::test]
+async fn what_is_known_already_is_cut_away() {
+    let house = House::new();
+    let mut anne = house.join("d", "anne").await;
+    let mut bob = house.join("d", "bob").await;
+    anne.save(Typist::new(1).types("abc")).await;
+    bob.until(|me| me.has(1, 3)).await;
+    // the same client's letters again, some old and rewritten, some new
+    anne.save(Typist::new(1).types("XYZdef")).await;
+    bob.until(|me| me.has(1, 6)).await;
+    let bytes: Vec<u8> = bob.parts.concat();
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains("def") && !text.contains("XYZ"), "nobody rewrites what was written");
+    anne.save(Typist::new(1).types("abcdef")).await; // known as a whole: saved already
+    bob.listen(A_WHILE).await;
+    assert_eq!(bob.edits, 2);
+}
+
+#[tokio::test]
+async fn rubbish_is_refused_and_harms_nobody() {
+    let house = House::new();
+    let mut anne = house.join("d", "anne").await;
+    let mut bob = house.join("d", "bob").await;
+    let rubbish: [&[u8]; 4] = [b"", b"rubbish", &[1, 0, 1, 0, 0], &[0xff, 0xff, 0xff, 0xff, 0x0f]];
+    for bytes in rubbish {
+        anne.edit(Bytes::copy_from_slice(bytes)).await;
+    }
+    anne.edit(vec![0; UPDATE_MAX_BYTES + 1].into()).await;
+    anne.until(|me| me.refused.iter().map(|(n, _)| n).sum::<u32>() == 5).await;
+    assert!(anne.refused.contains(&(1, Refusal::TooLarge)));
+    anne.save(Typist::new(1).types("still here")).await;
+    bob.until(|me| me.has(1, 10)).await;
+    assert_eq!(bob.edits, 1);
+}
+
+#[tokio::test]
+async fn what_was_handed_in_before_leaving_is_saved() {
+    let house = House::new();
+    let mut bob = house.join("d", "bob").await;
+    for round in 0..50 {
+        let anne = house.join("d", "anne").await;
+        anne.edit(Typist::new(100 + round).types("last words")).await;
+        drop(anne);
+    }
+    bob.until(|me| (0..50).all(|round| me.has(100 + round, 10))).await;
+    drop(bob);
+    let house = house.restart().await;
+    let again = house.join("d", "anne").await;
+    assert!((0..50).all(|round| again.has(100 + round, 10)));
+    assert_eq!(house.rooms.here().await.len(), 1);
+}
+
+fn presence(client: u64, clock: u32, state: Option<&str>) -> Bytes {
+    let state = state.map(|text| Bytes::copy_from_slice(text.as_bytes()));
+    awareness::encode(&[Entry { client, clock, state }])
+}
+
+#[tokio::test]
+async fn presence_is_echoed_belongs_to_its_sender_and_goes_with_it() {
+    let house = House::new();
+    let mut anne = house.join("d", "anne").await;
+    let mut bob = house.join("d", "bob").await;
+    let here = presence(1, 1, Some(r#"{"user":{"name":"Anne"}}"#));
+    anne.peer.presence(here.clone()).await.unwrap();
+    anne.until(|me| me.present == [here.clone()]).await;
+    bob.until(|me| me.present == [here.clone()]).await;
+
+    // Bob speaks for Anne, for nobody, and in no language: Anne stays
+    for forged in [presence(1, 9, None), presence(1, 9, Some("{}")), presence(7, 1, Some("{nonsense"))] {
+        bob.peer.presence(forged).await.unwrap();
+    }
+    bob.peer.presence(Bytes::from_static(b"\xff\xff\xff\xff\x0f")).await.unwrap();
+    anne.listen(A_WHILE).await;
+    assert_eq!(anne.present.len(), 1);
+    let mut late = house.join("d", "carl").await;
+    late.peer.who().await.unwrap();
+    late.until(|me| me.present == [here.clone()]).await;
+
+    drop(anne);
+    bob.until(|me| me.present.len() == 2).await;
+    assert_eq!(awareness::decode(&bob.present[1]).unwrap()[0].state, None);
+}
+
+#[tokio::test]
+async fn a_document_larger_than_an_outbox_reaches_who_joins() {
+    let house = House::new();
+    let mut anne = house.join("d", "anne").await;
+    let mut typist = Typist::new(1);
+    let page = "x".repeat(100_000);
+    for _ in 0..30 {
+        anne.edit(typist.types(&page)).await;
+    }
+    anne.until(|me| me.saved == 30).await;
+    let joins = (0..20).map(|n| {
+        let house = &house;
+        async move { house.join("d", &format!("p{n}")).await }
+    });
+    let writing = async {
+        let mut typist = Typist::new(2);
+        for _ in 0..50 {
+            anne.edit(typist.types("meanwhile")).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let (people, ()) = tokio::join!(join_all(joins), writing);
+    for mut member in people {
+        member.until(|me| me.has(1, 3_000_000) && me.has(2, 450)).await;
+    }
+    let sync = house.join("d", "dora").await;
+    assert_eq!(state_vector(&sync.have).get(&1), Some(&3_000_000));
+}
+
+#[tokio::test]
+async fn who_comes_back_gets_only_what_was_missed() {
+    let house = House::new();
+    let mut anne = house.join("d", "anne").await;
+    let mut typist = Typist::new(1);
+    anne.save(typist.types(&"x".repeat(50_000))).await;
+    let mut bob = house.join("d", "bob").await;
+    let had = bob.have.clone();
+    drop(bob);
+    anne.save(typist.types("news")).await;
+    bob = house.enter("d", "bob", Role::Editor).await;
+    bob.peer.sync(had).await.unwrap();
+    bob.until(|me| !me.parts.is_empty()).await;
+    assert!(bob.parts[0].len() < 100, "{} bytes", bob.parts[0].len());
+}

@@ -8,7 +8,7 @@ use crate::id::PeerId;
 use crate::rooms::attendance::Hearing;
 use crate::rooms::event::{Edited, Frames};
 use crate::rooms::outbox::Said;
-use crate::rooms::work::{Ask, Work, Worked};
+use crate::rooms::work::{Ask, Shot, Work, Worked};
 use crate::store::{CommitError, Committed, StoreState};
 
 impl Room {
@@ -97,13 +97,18 @@ impl Room {
         if snapshot {
             self.snapshots.begin();
         }
-        let asks = std::mem::take(&mut self.asks).into_iter().map(|(peer, have)| Ask { peer, have }).collect();
+        let asks =
+            std::mem::take(&mut self.asks).into_iter().map(|(peer, have)| Ask { peer, have }).collect();
         let work = Work {
             base: self.content.base().0,
             tail: self.content.tail().map(|said| said.edit.update.clone()).collect(),
             upto: self.content.last(),
             asks,
-            snapshot: snapshot.then(|| self.saving.last()),
+            snapshot: snapshot.then(|| Shot {
+                doc: self.listing.doc.clone(),
+                store: self.listing.house.store.clone(),
+                upto: self.saving.last(),
+            }),
         };
         if let Some(worked) = self.bench.start(work) {
             self.worked(worked);
@@ -127,8 +132,8 @@ impl Room {
                 peer.outbox.edited(id, self.content.tail());
             }
         }
-        if let Some(checked) = worked.snapshot {
-            self.snapshots.put(checked, worked.whole);
+        if let Some(made) = worked.snapshot {
+            self.snapshots.sent(made);
         }
     }
 }

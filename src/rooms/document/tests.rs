@@ -1,1 +1,123 @@
-//! What a room promises, tried with a real store.
+//! What a room does when it fails, is forgotten, or its disk is full.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use crate::auth::{Grant, Role};
+use crate::clock::Clock;
+use crate::config::limits::ROOM_GRACE;
+use crate::id::DocName;
+use crate::rooms::{Event, Gone, Outbox, Peer, Rooms};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+struct House {
+    _dir: TempDir,
+    store: Store,
+    rooms: Rooms,
+    metrics: Metrics,
+}
+
+impl House {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = Metrics::new();
+        let store = Store::open(dir.path(), &Clock::manual(0), &metrics).unwrap();
+        let rooms = Rooms::new(store.clone(), Clock::manual(0), metrics.clone(), true);
+        Self { _dir: dir, store, rooms, metrics }
+    }
+
+    async fn enter(&self) -> (Peer, Outbox) {
+        let grant = Grant::new("anne".into(), "Anne".into(), Role::Editor);
+        let outbox = Outbox::new(&self.metrics);
+        let peer = self.rooms.open(&doc(), &grant, &outbox).await.unwrap();
+        (peer, outbox)
+    }
+}
+
+fn doc() -> DocName {
+    DocName::parse("d").unwrap()
+}
+
+/// Client `client` types one letter into an empty text.
+fn letter(client: u8) -> Bytes {
+    Bytes::copy_from_slice(&[1, 1, client, 0, 4, 1, 1, b't', 1, b'x', 0])
+}
+
+async fn hear(outbox: &Outbox, so: impl Fn(&Event) -> bool) {
+    let heard = timeout(Duration::from_secs(600), async {
+        loop {
+            if outbox.take().await.iter().any(|(_, event)| so(event)) {
+                return;
+            }
+        }
+    });
+    heard.await.expect("what was waited for was not heard");
+}
+
+fn is_saved(event: &Event) -> bool {
+    matches!(event, Event::Saved { edits: 1 })
+}
+
+#[tokio::test]
+async fn a_room_that_fails_says_so_and_the_next_one_has_everything() {
+    let house = House::new();
+    let (peer, outbox) = house.enter().await;
+    peer.edit(letter(1)).await.unwrap();
+    hear(&outbox, is_saved).await;
+    peer.panic().await;
+    hear(&outbox, |event| matches!(event, Event::Gone(Gone::Fault))).await;
+    assert!(peer.edit(letter(2)).await.is_err());
+    drop(peer);
+
+    let (peer, outbox) = house.enter().await;
+    peer.sync(Bytes::from_static(&[0])).await.unwrap();
+    hear(&outbox, |event| matches!(event, Event::Synced { update: Some(u), .. } if *u == letter(1))).await;
+    assert_eq!((house.rooms.count(), house.metrics.rooms.get(), house.metrics.peers.get()), (1, 1, 1));
+    assert_eq!(house.rooms.here().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_room_that_nobody_is_in_is_forgotten_after_a_while_and_comes_back() {
+    let house = House::new();
+    let (peer, outbox) = house.enter().await;
+    peer.edit(letter(1)).await.unwrap();
+    hear(&outbox, is_saved).await;
+    tokio::time::pause();
+    drop(peer);
+    tokio::time::sleep(ROOM_GRACE / 2).await;
+    assert_eq!(house.rooms.count(), 1, "a reload of the page finds it warm");
+    for _ in 0..10_000 {
+        if house.rooms.count() == 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1)); // the disk's time is real
+        tokio::time::sleep(ROOM_GRACE / 10).await;
+    }
+    tokio::time::resume();
+    assert_eq!(house.rooms.count(), 0);
+    assert_eq!(house.metrics.rooms.get(), 0);
+    let loaded = house.store.load(&doc()).unwrap().unwrap();
+    assert!(loaded.snapshot.is_some(), "who leaves last leaves a snapshot");
+    let (peer, outbox) = house.enter().await;
+    peer.sync(Bytes::from_static(&[0])).await.unwrap();
+    hear(&outbox, |event| matches!(event, Event::Synced { update: Some(u), .. } if *u == letter(1))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_while_the_room_ends_gets_in() {
+    let house = House::new();
+    for _ in 0..200 {
+        let (peer, _outbox) = house.enter().await;
+        peer.panic().await; // ends it at once
+        let (again, other) = house.enter().await;
+        again.edit(letter(1)).await.unwrap_or_default();
+        drop((peer, again, other));
+    }
+    let (peer, outbox) = house.enter().await;
+    peer.edit(letter(9)).await.unwrap();
+    hear(&outbox, is_saved).await;
+}
