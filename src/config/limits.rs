@@ -80,6 +80,12 @@ pub const WRITER_QUEUE_BYTES: usize = 64 * MIB;
 pub const COMMIT_MAX_BYTES: usize = 16 * MIB;
 /// While the disk takes no writes, it is tried again this often.
 pub const STORE_PROBE_INTERVAL: Duration = Duration::from_millis(500);
+/// A folder that another process holds is refused after this long.
+pub const FOLDER_LOCK_WAIT: Duration = Duration::from_millis(500);
+/// A read that the disk refuses is tried this often…
+pub const READ_TRIES: u32 = 10;
+/// …with this pause in between: the file may be being opened again.
+pub const READ_PAUSE: Duration = Duration::from_millis(20);
 /// The trial writes as much as failed before, but at most this, in bytes.
 pub const STORE_PROBE_MAX_BYTES: usize = 4 * MIB;
 /// Largest state that is put into or read from a snapshot, in bytes: the largest document with room to spare.

@@ -5,12 +5,15 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use super::OpenError;
 use super::log::{Engine, Fault, Rows};
 use super::row::{
     Census, FORMAT, HEADS, Head, KEY_CENSUS, KEY_FORMAT, NAMES, ORDER, seal_number, seq_of, unseal_number,
 };
+use crate::clock::Stopwatch;
+use crate::config::limits::{FOLDER_LOCK_WAIT, READ_PAUSE};
 
 const FILE: &str = "townhall.db";
 const FILE_NEW: &str = "townhall.db.new";
@@ -34,17 +37,7 @@ impl Folder {
             .truncate(false)
             .open(dir.join(FILE_LOCK))
             .map_err(refused)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse),
-            // Some network drives know no locks; the engine tries its own.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                tracing::warn!(
-                    "this drive knows no locks: make sure that no second Townhall uses the folder"
-                );
-            }
-            Err(TryLockError::Error(error)) => return Err(refused(error)),
-        }
+        lock_file(&lock)?;
         Ok(Self { file: dir.join(FILE), _lock: lock })
     }
 
@@ -53,14 +46,14 @@ impl Folder {
         if !self.file.try_exists().map_err(|error| OpenError::NotWritable(error.to_string()))? {
             self.make().map_err(not_opened)?;
         }
-        let engine = Engine::open(&self.file).map_err(not_opened)?;
+        let engine = open_file(&self.file).map_err(not_opened)?;
         let census = engine.read(check).map_err(not_opened)?;
         Ok((engine, census))
     }
 
     /// Opens the file again after a fault; the engine before it must be gone.
     pub(super) fn reopen(&self) -> Result<(Engine, Census), Fault> {
-        let engine = Engine::open(&self.file)?;
+        let engine = open_file(&self.file)?;
         let census = engine.read(check)?;
         Ok((engine, census))
     }
@@ -84,6 +77,38 @@ impl Folder {
         drop(engine);
         fs::rename(&new, &self.file)?;
         sync_folder(&self.file)
+    }
+}
+
+/// Takes the lock. One that is held is asked for again for a moment: a process that ends, or that was just started by
+/// this one, can hold it a little longer than it wants.
+fn lock_file(lock: &File) -> Result<(), OpenError> {
+    let since = Stopwatch::start();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if since.elapsed() < FOLDER_LOCK_WAIT => thread::sleep(READ_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse),
+            // Some network drives know no locks; the engine tries its own.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                tracing::warn!(
+                    "this drive knows no locks: make sure that no second Townhall uses the folder"
+                );
+                return Ok(());
+            }
+            Err(TryLockError::Error(error)) => return Err(OpenError::NotWritable(error.to_string())),
+        }
+    }
+}
+
+/// Opens the file, which the engine locks too.
+fn open_file(file: &Path) -> Result<Engine, Fault> {
+    let since = Stopwatch::start();
+    loop {
+        match Engine::open(file) {
+            Err(Fault::InUse) if since.elapsed() < FOLDER_LOCK_WAIT => thread::sleep(READ_PAUSE),
+            opened => return opened,
+        }
     }
 }
 

@@ -28,7 +28,7 @@ use self::folder::Folder;
 use self::log::Fault;
 use self::writer::{Handed, Shared, Writer};
 use crate::clock::Clock;
-use crate::config::limits::{STOP_DEADLINE, WRITER_QUEUE, WRITER_QUEUE_BYTES};
+use crate::config::limits::{READ_PAUSE, READ_TRIES, STOP_DEADLINE, WRITER_QUEUE, WRITER_QUEUE_BYTES};
 use crate::id::{DocName, Seq};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Reason;
@@ -279,13 +279,23 @@ impl Store {
         self.read(|rows| read::changed_after(rows, after, most))
     }
 
-    fn read<T>(&self, f: impl FnOnce(&log::Reading) -> Result<T, Fault>) -> Result<T, ReadError> {
-        let engine = self.0.shared.engine();
-        let engine = engine.as_ref().ok_or_else(|| ReadError::Disk("the file is not open".into()))?;
-        engine.read(f).map_err(|fault| match fault {
-            Fault::Damaged(what) => ReadError::Damaged(what),
-            other => ReadError::Disk(other.to_string()),
-        })
+    /// Reads. Between a failed write and the opening of a new file handle the old one refuses reads too: for that
+    /// moment a refused read waits and tries again.
+    fn read<T>(&self, f: impl Fn(&log::Reading) -> Result<T, Fault>) -> Result<T, ReadError> {
+        let mut tries = 1;
+        loop {
+            let read = match self.0.shared.engine().as_ref() {
+                Some(engine) => engine.read(&f),
+                None => Err(Fault::Disk("the file is not open".into())),
+            };
+            match read {
+                Ok(read) => return Ok(read),
+                Err(Fault::Damaged(what)) => return Err(ReadError::Damaged(what)),
+                Err(Fault::Disk(_)) if tries < READ_TRIES => thread::sleep(READ_PAUSE),
+                Err(other) => return Err(ReadError::Disk(other.to_string())),
+            }
+            tries += 1;
+        }
     }
 
     /// Follows the end of the log: the last row on disk.

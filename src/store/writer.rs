@@ -193,7 +193,7 @@ impl Writer {
                     let refused = batch.remove(at);
                     let _ = refused.reply.send(Err(CommitError::Disk(what)));
                 }
-                Err(WriteFault::Inner(fault) | WriteFault::Engine(fault)) => return self.fail(batch, fault),
+                Err(WriteFault::Inner(fault) | WriteFault::Engine(fault)) => return self.fail(batch, &fault),
             }
         }
     }
@@ -208,13 +208,13 @@ impl Writer {
     }
 
     /// Enters the fault, tells everybody in the batch, and opens the file again, so that reading goes on.
-    fn fail(&mut self, batch: Vec<Handed>, fault: Fault) {
+    fn fail(&mut self, batch: Vec<Handed>, fault: &Fault) {
         let bytes = batch.iter().map(|handed| handed.bytes).sum();
         tracing::error!(%fault, bytes, "saving stopped; it is tried again by itself");
-        self.shared.enter(state_of(&fault));
-        refuse(batch, &fault);
-        self.fault = Some((fault, bytes));
+        self.shared.enter(state_of(fault));
+        self.fault = Some((fault.clone(), bytes));
         self.reopen();
+        refuse(batch, fault);
     }
 
     fn reopen(&mut self) {

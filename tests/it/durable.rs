@@ -144,3 +144,47 @@ fn a_kill_at_any_moment_loses_nothing_acknowledged_and_doubles_nothing() {
     println!("{rounds} rounds, {edits} acknowledged edits, none lost; slowest opening {slowest:?}");
     assert!(edits > rounds, "the child hardly wrote");
 }
+
+/// How long `writers` wait for each of their acknowledgements, every one writing on as soon as it has it.
+fn waits(store: &Store, writers: usize, each: usize) -> Vec<Duration> {
+    let waits: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..writers)
+            .map(|writer| {
+                scope.spawn(move || {
+                    let name = doc(1_000 + writer);
+                    let wait = |_| {
+                        let watch = Stopwatch::start();
+                        let write = Write::Append { doc: name.clone(), update: Bytes::from_static(&[7; 60]) };
+                        store.commit(vec![write]).unwrap().blocking_recv().unwrap().unwrap();
+                        watch.elapsed()
+                    };
+                    (0..each).map(wait).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    waits
+}
+
+#[test]
+#[ignore = "a measurement: run it alone on a quiet machine"]
+fn acknowledgements_come_quickly() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    waits(&store, 10, 50);
+    for (writers, each) in [(1, 500), (8, 200), (100, 100), (1, 500), (100, 100)] {
+        let watch = Stopwatch::start();
+        let mut waits = waits(&store, writers, each);
+        let rate = waits.len() as f64 / watch.elapsed().as_secs_f64();
+        waits.sort();
+        let at = |part: usize| waits[(waits.len() * part / 100).min(waits.len() - 1)];
+        println!(
+            "{writers} writers: p50 {:?} p99 {:?} most {:?}, {rate:.0} edits/s",
+            at(50),
+            at(99),
+            at(100)
+        );
+        assert!(at(50) <= Duration::from_millis(25), "{writers} writers wait {:?}", at(50));
+    }
+}
