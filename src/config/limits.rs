@@ -138,6 +138,20 @@ pub const MESSAGE_MAX_BYTES: usize = UPDATE_MAX_BYTES + 64 * KIB;
 pub const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// …and closed after this long without any.
 pub const IDLE_DEAD: Duration = Duration::from_secs(45);
+/// A socket is looked after this often: signs of life are asked for, given and missed at this grain.
+pub const SOCKET_TICK: Duration = Duration::from_secs(5);
+/// A Yjs client that hears nothing for 30 s reconnects; after this long a silent room says something small.
+pub const QUIET_MAX: Duration = Duration::from_secs(15);
+/// Read buffer and write buffer of one socket, in bytes, each: a town has many idle ones.
+pub const SOCKET_BUFFER_BYTES: usize = 4 * KIB;
+/// A closed socket is read this long for the other side's goodbye.
+pub const CLOSE_LINGER: Duration = Duration::from_secs(1);
+/// Frames of one socket that cannot be read, before it is closed.
+pub const UNREADABLE_FRAMES_MAX: u32 = 16;
+/// Refused log-ins on one socket, before it is closed.
+pub const DENIALS_PER_SOCKET_MAX: u32 = 64;
+/// The address of a document on a shared socket, in bytes: a document's name, and a session's.
+pub const ADDRESS_MAX_BYTES: usize = 512;
 /// Body of an ordinary request, in bytes.
 pub const BODY_MAX_BYTES: usize = 64 * KIB;
 /// Body of one imported record, in bytes.

@@ -1,5 +1,7 @@
 //! One folder per dialect, translation only: between a socket and a handle of the core. Faces do not know each other.
 
+pub mod yjs;
+
 use std::net::IpAddr;
 
 use crate::auth::Grant;

@@ -49,6 +49,8 @@ pub(super) struct Attendee {
     pub(super) hearing: Hearing,
     /// It was asked to sync and has not brought anything new since.
     pub(super) asked: bool,
+    /// Edits of it that were neither saved nor refused for good: the answer to the room's question brings them.
+    pub(super) owed: u32,
     /// An edit of it was refused because too much waited to be saved.
     pub(super) turned_away: bool,
     farewell: Option<Gone>,
@@ -75,6 +77,7 @@ impl Attendee {
             outbox,
             hearing: Hearing::Nothing,
             asked: false,
+            owed: 0,
             turned_away: false,
             farewell: Some(Gone::Fault),
             people: people.clone(),

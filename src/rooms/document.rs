@@ -148,7 +148,8 @@ impl Room {
     fn handle(&mut self, command: Command) {
         match command {
             Command::Open { grant, outbox, reply } => self.open(grant, outbox, reply),
-            Command::Edit { peer, update } => self.edit(peer, update),
+            Command::Edit { peer, update, whole } => self.edit(peer, update, whole),
+            Command::Ask { peer } => self.ask(peer),
             Command::Sync { peer, have } => self.sync(peer, have),
             Command::Presence { peer, update } => self.hear(peer, &update),
             Command::Who { peer } => self.who(peer),
@@ -198,7 +199,7 @@ impl Room {
         }
     }
 
-    fn edit(&mut self, id: PeerId, update: Bytes) {
+    fn edit(&mut self, id: PeerId, update: Bytes, whole: bool) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if !peer.grant.holds() {
             return self.refuse(id, Refusal::ReadOnly);
@@ -208,17 +209,20 @@ impl Room {
                 peer.asked = false;
                 self.saving.add(id, None);
             }
-            Verdict::Refused(why) => self.refuse(id, why),
-            _ if !peer.grant.may_write() => self.refuse(id, Refusal::ReadOnly),
+            Verdict::Refused(why) => return self.refuse(id, why),
+            _ if !peer.grant.may_write() => return self.refuse(id, Refusal::ReadOnly),
             Verdict::Gap => {
+                peer.owed = peer.owed.saturating_add(1);
                 if !peer.asked {
                     peer.asked = true;
                     peer.outbox.synced(id, None, self.content.have());
                 }
+                return;
             }
             Verdict::New(update, _) if self.saving.is_full(update.len()) => {
                 peer.turned_away = true;
-                self.refuse(id, Refusal::NotSaved);
+                peer.owed = peer.owed.saturating_add(1);
+                return self.refuse(id, Refusal::NotSaved);
             }
             Verdict::New(update, structure) => {
                 peer.asked = false;
@@ -226,6 +230,15 @@ impl Room {
                 self.fresh.push(said);
                 self.saving.add(id, Some(update));
             }
+        }
+        if whole {
+            (0..std::mem::take(&mut peer.owed)).for_each(|_| self.saving.add(id, None));
+        }
+    }
+
+    fn ask(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get(&id).filter(|peer| peer.grant.holds()) {
+            peer.outbox.synced(id, None, self.content.have());
         }
     }
 

@@ -22,6 +22,8 @@ pub use outbox::Outbox;
 pub use peer::{Peer, RoomClosed};
 pub use registry::Rooms;
 
+pub use crate::store::StoreState;
+
 use thiserror::Error;
 
 use crate::id::DocName;

@@ -28,6 +28,10 @@ pub(super) enum Command {
     Edit {
         peer: PeerId,
         update: Bytes,
+        whole: bool,
+    },
+    Ask {
+        peer: PeerId,
     },
     Sync {
         peer: PeerId,
@@ -106,7 +110,25 @@ impl Peer {
     /// # Errors
     /// When the room is gone.
     pub async fn edit(&self, update: Bytes) -> Result<(), RoomClosed> {
-        self.send(Command::Edit { peer: self.id, update }).await
+        self.send(Command::Edit { peer: self.id, update, whole: false }).await
+    }
+
+    /// Hands in the answer to the room's own question (an [`Event::Synced`](super::Event::Synced)): everything that the
+    /// room lacks. Counted as an edit; once it is saved, edits count as saved too that came before something missing
+    /// or were turned away, since it holds them.
+    ///
+    /// # Errors
+    /// When the room is gone.
+    pub async fn answer(&self, update: Bytes) -> Result<(), RoomClosed> {
+        self.send(Command::Edit { peer: self.id, update, whole: true }).await
+    }
+
+    /// Asks to be asked: answered by an [`Event::Synced`](super::Event::Synced) without update.
+    ///
+    /// # Errors
+    /// When the room is gone.
+    pub async fn ask(&self) -> Result<(), RoomClosed> {
+        self.send(Command::Ask { peer: self.id }).await
     }
 
     /// Asks for what is missing beyond `have`, a state vector; answered by [`Event::Synced`](super::Event::Synced).

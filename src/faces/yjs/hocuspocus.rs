@@ -1,0 +1,352 @@
+//! Hocuspocus, as its providers 2, 3 and 4 speak it: many documents on one socket, a token for each, and an
+//! acknowledgement for every edit.
+//!
+//! Owns what a frame means for a room, and what a room's word means for a client. Does not know how frames are
+//! written, nor the socket. Between client and document only the socket is ever closed from this side: providers
+//! that are sent a CLOSE (7) they did not ask for stay connected and lose what is written afterwards.
+
+use axum::Extension;
+use axum::extract::State as Shared;
+use axum::response::Response;
+use bytes::Bytes;
+
+use super::YjsFace;
+use super::address::{Addresses, Open, State, TooMany};
+use super::handshake::Handshake;
+use super::session::{Dialect, Say, talk};
+use super::socket::Closing;
+use super::{YJS_HOCUSPOCUS, keep, notice};
+use crate::auth::Grant;
+use crate::config::limits::{
+    ADDRESS_MAX_BYTES, DENIALS_PER_SOCKET_MAX, ROOM_TOLD_MAX_BYTES, UNAUTHENTICATED_MAX_BYTES,
+    UNAUTHENTICATED_MAX_MESSAGES, UNREADABLE_FRAMES_MAX,
+};
+use crate::faces::Caller;
+use crate::id::{DocName, PeerId};
+use crate::rooms::{Event, Gone, OpenError, Outbox, RoomClosed};
+use crate::wire::hocuspocus::{Address, Body, Frame, Packet, decode, encode, pong};
+use crate::wire::varint::Reader;
+use crate::wire::ysync::SyncMessage;
+
+/// Hocuspocus' own default text of a refusal.
+const DENIED: &str = "permission-denied";
+const NOT_FOUND: &str = "not-found";
+const UNREADABLE: &str = "unreadable";
+const REMOVED: &str = "removed";
+/// The reason that Hocuspocus gives when a client asked to leave.
+const LEFT: &str = "provider_initiated";
+
+/// Opens a socket; who somebody is comes later, for each document.
+pub(super) async fn open(
+    Shared(face): Shared<YjsFace>,
+    Extension(caller): Extension<Caller>,
+    handshake: Handshake,
+) -> Response {
+    let metrics = face.metrics.clone();
+    handshake.accept(None, &metrics, move |socket| {
+        let outbox = Outbox::new(&face.metrics);
+        talk(socket, Hocuspocus::new(face, caller, outbox.clone()), outbox)
+    })
+}
+
+struct Hocuspocus {
+    face: YjsFace,
+    caller: Caller,
+    outbox: Outbox,
+    addresses: Addresses,
+    newcomers: Vec<(PeerId, Grant)>,
+    lagged: Vec<PeerId>,
+    admitted: bool,
+    /// Bytes and messages taken before anybody had logged in.
+    taken: (usize, usize),
+    unreadable: u32,
+    denials: u32,
+}
+
+impl Dialect for Hocuspocus {
+    fn admitted(&self) -> bool {
+        self.admitted
+    }
+
+    async fn heard(&mut self, frame: Bytes, say: &mut Say) -> Result<(), Closing> {
+        if !self.admitted {
+            self.taken = (self.taken.0 + frame.len(), self.taken.1 + 1);
+            if self.taken.0 > UNAUTHENTICATED_MAX_BYTES || self.taken.1 > UNAUTHENTICATED_MAX_MESSAGES {
+                return Err(self.flooded());
+            }
+        }
+        match decode(&frame) {
+            Ok(Packet::Ping) => say.push(pong()),
+            Ok(Packet::Pong) => {}
+            Ok(Packet::Frame(read)) if read.address.as_str().len() <= ADDRESS_MAX_BYTES => {
+                self.frame(read, &frame, say).await?;
+            }
+            Ok(Packet::Frame(_)) => return self.unreadable(),
+            Err(_) if Reader::new(&frame).str().is_err() => {
+                self.face.metrics.refuse("no_address");
+                return Err(Closing::UNAUTHORIZED); // as Hocuspocus closes it
+            }
+            Err(_) => return self.unreadable(),
+        }
+        Ok(())
+    }
+
+    fn heard_text(&mut self) -> Result<(), Closing> {
+        self.unreadable()
+    }
+
+    fn told(&mut self, peer: PeerId, event: Event, say: &mut Say) -> Result<(), Closing> {
+        // A peer that has left may still be spoken to.
+        let Some((address, _)) = self.addresses.of(peer) else { return Ok(()) };
+        match event {
+            Event::Synced { update, have } => {
+                // The room's own question first: its answer is what brings a provider's counter to zero.
+                say.push(encode(address, &Body::Sync(SyncMessage::Step1(have))));
+                if let Some(update) = update {
+                    say.push(encode(address, &Body::Sync(SyncMessage::Step2(update))));
+                }
+            }
+            Event::Edited(edited) => {
+                let frame = || encode(address, &Body::Sync(SyncMessage::Update(edited.update.clone())));
+                say.push(shared(address, &edited.frames, frame));
+            }
+            Event::Present(present) => {
+                let frame = || encode(address, &Body::Awareness(present.update.clone()));
+                say.push(shared(address, &present.frames, frame));
+            }
+            Event::Saved { edits } => say_often(say, edits, &encode(address, &Body::SyncStatus(true))),
+            Event::Refused { edits, .. } => {
+                say_often(say, edits, &encode(address, &Body::SyncStatus(false)));
+            }
+            Event::Told(text) => say.push(encode(address, &Body::Stateless(text))),
+            Event::Stored(state) => {
+                let text = notice::stored(state);
+                say.push(encode(address, &Body::Stateless(text)));
+            }
+            Event::Lagged => self.lagged.push(peer),
+            Event::Gone(Gone::Stopping) => return Err(Closing::RESTART),
+            Event::Gone(Gone::Fault) => return Err(Closing::RESET),
+            Event::Gone(Gone::Revoked) => return Err(Closing::UNAUTHORIZED),
+            Event::Gone(Gone::Removed) => {
+                let address = address.clone();
+                self.deny(&address, REMOVED, say)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn drained(&mut self) {
+        for peer in std::mem::take(&mut self.lagged) {
+            if let Some((_, open)) = self.addresses.of(peer) {
+                expect_goodbye(open.peer.resync().await);
+            }
+        }
+    }
+
+    fn sign_of_life(&self) -> Option<Bytes> {
+        let address = self.addresses.any_open()?;
+        Some(encode(address, &Body::Awareness(Bytes::from_static(&[0]))))
+    }
+
+    fn newcomers(&mut self) -> Vec<(PeerId, Grant)> {
+        std::mem::take(&mut self.newcomers)
+    }
+
+    fn has(&self, peer: PeerId) -> bool {
+        self.addresses.has(peer)
+    }
+}
+
+impl Hocuspocus {
+    fn new(face: YjsFace, caller: Caller, outbox: Outbox) -> Self {
+        Self {
+            face,
+            caller,
+            outbox,
+            addresses: Addresses::default(),
+            newcomers: Vec::new(),
+            lagged: Vec::new(),
+            admitted: false,
+            taken: (0, 0),
+            unreadable: 0,
+            denials: 0,
+        }
+    }
+
+    async fn frame(&mut self, read: Frame, frame: &Bytes, say: &mut Say) -> Result<(), Closing> {
+        let Frame { address, body } = read;
+        if matches!(body, Body::BroadcastStateless(_) | Body::SyncReply(_)) {
+            self.face.metrics.refuse("servers_only");
+            return Err(Closing::FORBIDDEN);
+        }
+        match (self.addresses.get(&address), body) {
+            (_, Body::Token { token, .. }) => {
+                Box::pin(self.log_in(&address, token.reveal(), say)).await?;
+            }
+            (_, Body::AskToken) => Box::pin(self.log_in(&address, "", say)).await?,
+            (Some(State::Open(open)), Body::Close(_)) => {
+                tracing::debug!(person = open.grant.person(), "left a document");
+                self.addresses.forget(&address);
+                say.push(encode(&address, &Body::Close(Some(LEFT.to_owned()))));
+            }
+            (_, Body::Close(_)) => {
+                self.addresses.forget(&address);
+            }
+            (Some(State::Open(open)), body) => {
+                return match hand_in(open, body).await {
+                    Ok(()) => Ok(()),
+                    Err(NotForRooms) => self.unreadable(),
+                };
+            }
+            (Some(State::Denied { asked, .. }), Body::Sync(SyncMessage::Step1(_))) => {
+                *asked = Some(frame).filter(|frame| frame.len() <= UNAUTHENTICATED_MAX_BYTES).map(keep_all);
+            }
+            (Some(State::Denied { presence, .. }), Body::Awareness(_)) => {
+                *presence =
+                    Some(frame).filter(|frame| frame.len() <= UNAUTHENTICATED_MAX_BYTES).map(keep_all);
+            }
+            (Some(State::Denied { .. }), _) => {}
+            (_, body) => {
+                self.addresses.wait(&address, frame).map_err(|TooMany| self.flooded())?;
+                // Provider 2 sends no token when it has none: its first question counts as an empty one.
+                if matches!(body, Body::Sync(SyncMessage::Step1(_))) {
+                    Box::pin(self.log_in(&address, "", say)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A token came, or its place is empty: then whoever the request's cookie or header named is asking.
+    async fn log_in(&mut self, address: &Address, token: &str, say: &mut Say) -> Result<(), Closing> {
+        let grant = match token {
+            "" => self.caller.grant.clone().filter(Grant::holds),
+            token => self.face.auth.grant(token).ok(),
+        };
+        let (Some(grant), Ok(doc)) = (grant, DocName::parse(address.document())) else {
+            return self.deny(address, DENIED, say);
+        };
+        if self.renewed(address, &grant, say) {
+            return Ok(());
+        }
+        let peer = match self.face.rooms.open(&doc, &grant, &self.outbox).await {
+            Ok(peer) => peer,
+            Err(OpenError::NotFound) => return self.deny(address, NOT_FOUND, say),
+            Err(OpenError::Forbidden) => return self.deny(address, DENIED, say),
+            Err(OpenError::Unreadable) => return self.deny(address, UNREADABLE, say),
+            Err(OpenError::Full) => return Err(Closing::FULL),
+            Err(OpenError::Stopping) => return Err(Closing::RESTART),
+        };
+        if !self.admitted {
+            self.admitted = true;
+            self.caller.authenticated();
+        }
+        self.newcomers.push((peer.id(), grant.clone()));
+        say.push(encode(address, &Body::Authenticated { read_only: !grant.may_write() }));
+        expect_goodbye(peer.who().await);
+        let open = Open { peer, grant };
+        let before = self.addresses.put(address, State::Open(open)).map_err(|TooMany| self.flooded())?;
+        match before {
+            Some(State::Waiting(frames)) => self.replay(address, frames).await,
+            Some(State::Denied { asked, presence }) => {
+                self.replay(address, asked.into_iter().chain(presence).collect()).await
+            }
+            // Somebody else took the place: the client says again who is there.
+            Some(State::Open(_)) => {
+                say.push(encode(address, &Body::QueryAwareness));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A new token of the same person, with the same rights, for a document that is open: nothing changes.
+    fn renewed(&mut self, address: &Address, grant: &Grant, say: &mut Say) -> bool {
+        let Some(State::Open(open)) = self.addresses.get(address) else { return false };
+        let same =
+            open.grant.holds() && open.grant.person() == grant.person() && open.grant.role() == grant.role();
+        if same {
+            say.push(encode(address, &Body::Authenticated { read_only: !grant.may_write() }));
+        }
+        same
+    }
+
+    /// Hands in what came before the log-in.
+    async fn replay(&mut self, address: &Address, frames: Vec<Bytes>) -> Result<(), Closing> {
+        for frame in frames {
+            let Ok(Packet::Frame(Frame { body, .. })) = decode(&frame) else { continue };
+            let Some(State::Open(open)) = self.addresses.get(address) else { return Ok(()) };
+            if hand_in(open, body).await.is_err() {
+                self.unreadable()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says no. The socket stays, and the same address may be tried again.
+    fn deny(&mut self, address: &Address, why: &str, say: &mut Say) -> Result<(), Closing> {
+        self.face.metrics.refuse("log_in");
+        tracing::info!(from = %self.caller.address, why, "refused to open a document");
+        self.denials += 1;
+        if self.denials > DENIALS_PER_SOCKET_MAX {
+            return Err(Closing::UNAUTHORIZED);
+        }
+        say.push(encode(address, &Body::Denied(why.to_owned())));
+        let denied = State::Denied { asked: None, presence: None };
+        self.addresses.put(address, denied).map_err(|TooMany| self.flooded())?;
+        Ok(())
+    }
+
+    fn flooded(&self) -> Closing {
+        self.face.metrics.refuse("before_log_in");
+        Closing::RESET
+    }
+
+    /// Counts a frame that means nothing; one may be an accident, many are not.
+    fn unreadable(&mut self) -> Result<(), Closing> {
+        self.face.metrics.refuse("frame");
+        self.unreadable += 1;
+        if self.unreadable > UNREADABLE_FRAMES_MAX { Err(Closing::RESET) } else { Ok(()) }
+    }
+}
+
+/// The frame is none that a client sends about a document.
+struct NotForRooms;
+
+/// Gives a client's word to its room.
+async fn hand_in(open: &mut Open, body: Body) -> Result<(), NotForRooms> {
+    let peer = &open.peer;
+    let handed = match body {
+        Body::Sync(SyncMessage::Step1(have)) => peer.sync(keep(have)).await,
+        Body::Sync(SyncMessage::Step2(update) | SyncMessage::Update(update)) => peer.edit(keep(update)).await,
+        Body::Awareness(update) => peer.presence(keep(update)).await,
+        Body::QueryAwareness => peer.who().await,
+        Body::Stateless(text) if text.len() > ROOM_TOLD_MAX_BYTES || notice::is_ours(&text) => {
+            return Err(NotForRooms);
+        }
+        Body::Stateless(text) => peer.tell(keep(text)).await,
+        _ => return Err(NotForRooms),
+    };
+    expect_goodbye(handed);
+    Ok(())
+}
+
+/// A room that is closed has said so in the outbox, with the reason that decides how the socket ends.
+fn expect_goodbye(_handed: Result<(), RoomClosed>) {}
+
+/// The frame of an event. Plain addresses of a room are all the same; one with a session is its own.
+fn shared(address: &Address, frames: &crate::rooms::Frames, frame: impl FnOnce() -> Bytes) -> Bytes {
+    match address.session() {
+        None => frames.get(YJS_HOCUSPOCUS, frame),
+        Some(_) => frame(),
+    }
+}
+
+/// One answer for each edit, since providers count them.
+fn say_often(say: &mut Say, times: u32, frame: &Bytes) {
+    say.extend((0..times).map(|_| frame.clone()));
+}
+
+fn keep_all(frame: &Bytes) -> Bytes {
+    keep(frame.clone())
+}

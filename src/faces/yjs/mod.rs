@@ -1,0 +1,53 @@
+//! The documents' face for Yjs clients: Hocuspocus providers at `/hocuspocus`, y-websocket at `/yjs/<room>`.
+//!
+//! Owns the two dialects and the sockets that speak them. Does not know what an update means, where it is kept, or
+//! how a credential is checked.
+
+mod address;
+mod handshake;
+mod hocuspocus;
+mod notice;
+mod session;
+mod socket;
+mod ywebsocket;
+
+use axum::Router;
+use axum::routing::get;
+use bytes::Bytes;
+
+use crate::auth::Auth;
+use crate::config::limits::SOCKET_BUFFER_BYTES;
+use crate::rooms::Rooms;
+use crate::telemetry::Metrics;
+
+/// Where the frames of Hocuspocus' plain addresses are shared.
+const YJS_HOCUSPOCUS: usize = 0;
+/// Where the frames of y-websocket are shared.
+const YJS_PLAIN: usize = 1;
+
+/// What the two dialects need of the house.
+#[derive(Clone)]
+pub struct YjsFace {
+    /// Where documents are.
+    pub rooms: Rooms,
+    /// Who may open them.
+    pub auth: Auth,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Whether a y-websocket client may bring its token as `?token=` (existing clients do; a URL is a poor place).
+    pub query_tokens: bool,
+}
+
+/// The routes of both dialects. The door puts a [`Caller`](crate::faces::Caller) in front of them.
+pub fn routes(face: YjsFace) -> Router {
+    Router::new()
+        .route("/hocuspocus", get(hocuspocus::open))
+        .route("/hocuspocus/", get(hocuspocus::open))
+        .route("/yjs/{*room}", get(ywebsocket::open))
+        .with_state(face)
+}
+
+/// Bytes that outlive their message. Short ones share the socket's read buffer, so they move out of it.
+fn keep(bytes: Bytes) -> Bytes {
+    if bytes.len() < SOCKET_BUFFER_BYTES { Bytes::copy_from_slice(&bytes) } else { bytes }
+}
