@@ -3,6 +3,8 @@
 use rfd::{AsyncMessageDialog, MessageButtons, MessageDialog, MessageDialogResult, MessageLevel};
 use tauri::AppHandle;
 
+use crate::words::words;
+
 /// What kind of message it is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
@@ -17,10 +19,32 @@ pub(crate) fn say(app: &AppHandle, kind: Kind, text: &str, then: impl FnOnce() +
     ask(app, kind, text, MessageButtons::Ok, move |_| then());
 }
 
-/// Asks a question and goes on; `then` is told whether the answer was No. A message that was closed without an answer
-/// is not a No.
-pub(crate) fn unless_no(app: &AppHandle, text: &str, then: impl FnOnce(bool) + Send + 'static) {
-    ask(app, Kind::Word, text, MessageButtons::YesNo, move |answer| then(answer == MessageDialogResult::No));
+/// What the clerk chose when the window was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// The office stays open without its window.
+    Stay,
+    /// The program ends.
+    Quit,
+    /// The window comes back: the third button, or the message was closed.
+    Back,
+}
+
+/// Asks what closing the window should mean, and goes on. The first button has the keyboard: Enter ends nothing.
+pub(crate) fn ask_about_closing(app: &AppHandle, then: impl FnOnce(Choice) + Send + 'static) {
+    let words = words();
+    let buttons = MessageButtons::YesNoCancelCustom(words.stay.into(), words.quit.into(), words.back.into());
+    ask(app, Kind::Word, words.goes_on, buttons, move |answer| {
+        // Some systems name the button by its place, others by its label.
+        let (stay, quit) = (words.stay.to_owned(), words.quit.to_owned());
+        then(match answer {
+            MessageDialogResult::Yes | MessageDialogResult::Ok => Choice::Stay,
+            MessageDialogResult::No => Choice::Quit,
+            MessageDialogResult::Custom(label) if label == stay => Choice::Stay,
+            MessageDialogResult::Custom(label) if label == quit => Choice::Quit,
+            MessageDialogResult::Custom(_) | MessageDialogResult::Cancel => Choice::Back,
+        });
+    });
 }
 
 /// Shows a message before there is a program, and waits until it was read.

@@ -11,9 +11,8 @@ use tauri::{AppHandle, Manager, Url, Webview, WebviewUrl, WebviewWindowBuilder};
 use tauri_plugin_opener::OpenerExt;
 use townhall::clock::Stopwatch;
 
-use crate::notice;
+use crate::notice::{self, Choice};
 use crate::office::Office;
-use crate::words::words;
 
 const LABEL: &str = "main";
 /// A window that was away this long is made afresh when it is wanted: its login may have ended meanwhile.
@@ -107,14 +106,18 @@ pub(crate) fn put_away(app: &AppHandle) {
     whereabouts.asking = true;
     drop(whereabouts);
     let handle = app.clone();
-    notice::unless_no(app, words().goes_on, move |no| {
+    notice::ask_about_closing(app, move |choice| {
         if let Some(place) = handle.try_state::<Place>() {
             place.lock().asking = false;
         }
-        if no {
-            handle.exit(0);
-        } else if let Some(file) = told {
-            remember(&file);
+        match choice {
+            Choice::Quit => handle.exit(0),
+            Choice::Back => show(&handle),
+            Choice::Stay => {
+                if let Some(file) = told {
+                    remember(&file);
+                }
+            }
         }
     });
 }
@@ -133,7 +136,8 @@ fn remember(file: &std::path::Path) {
 
 fn build(app: &AppHandle) -> tauri::Result<()> {
     let office = app.state::<Office>();
-    let link: Url = office.window_link().parse().map_err(|_| tauri::Error::InvalidWebviewUrl("no address"))?;
+    let link: Url =
+        office.window_link().parse().map_err(|_| tauri::Error::InvalidWebviewUrl("no address"))?;
     let (at_home, also_at_home) = (link.clone(), link.clone());
     let (outside, also_outside) = (app.clone(), app.clone());
     let window = WebviewWindowBuilder::new(app, LABEL, WebviewUrl::External(link))

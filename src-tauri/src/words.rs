@@ -6,10 +6,14 @@ pub(crate) struct Words {
     pub(crate) open: &'static str,
     /// Tray: start with the computer.
     pub(crate) start_with_computer: &'static str,
-    /// Tray: end the program.
+    /// Tray and notice: end the program.
     pub(crate) quit: &'static str,
-    /// The window was closed; colleagues go on. A question: No ends the program.
+    /// The window was closed; colleagues go on.
     pub(crate) goes_on: &'static str,
+    /// An answer to it: the office stays open.
+    pub(crate) stay: &'static str,
+    /// An answer to it: the window comes back.
+    pub(crate) back: &'static str,
     /// The data folder is in use; `{}` is the folder.
     pub(crate) folder_in_use: &'static str,
     /// The port is in use; `{}` is the port.
@@ -25,8 +29,9 @@ const ENGLISH: Words = Words {
     start_with_computer: "Start with the computer",
     quit: "Quit Townhall",
     goes_on: "Townhall stays open for your colleagues: they go on writing while this window is \
-              closed.\n\nTo see it again, click its sign beside the clock, or start Townhall once \
-              more.\n\nKeep Townhall open?",
+              closed.\n\nTo see it again, click its sign beside the clock, or start Townhall once more.",
+    stay: "Stay open",
+    back: "Back to the window",
     folder_in_use: "Another Townhall already uses the folder {}.\n\nClose it first, or choose another \
               folder with --data.",
     port_in_use: "Another program on this computer already uses port {}.\n\nClose it first, or choose \
@@ -41,7 +46,9 @@ const FRENCH: Words = Words {
     quit: "Quitter Townhall",
     goes_on: "Townhall reste ouvert pour vos collègues : ils continuent d’écrire pendant que cette \
               fenêtre est fermée.\n\nPour la revoir, cliquez sur son icône près de l’horloge, ou \
-              lancez Townhall une nouvelle fois.\n\nGarder Townhall ouvert ?",
+              lancez Townhall une nouvelle fois.",
+    stay: "Laisser ouvert",
+    back: "Revenir à la fenêtre",
     folder_in_use: "Un autre Townhall utilise déjà le dossier {}.\n\nFermez-le d’abord, ou choisissez un \
               autre dossier avec --data.",
     port_in_use: "Un autre programme de cet ordinateur utilise déjà le port {}.\n\nFermez-le d’abord, \

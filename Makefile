@@ -1,0 +1,70 @@
+# Townhall: what a person types. Each target does what is missing first, and nothing twice.
+#   make run     the office: a window where there is a screen, else the server with its address
+#   make test    every check and every test
+#   make bench   the figures, on a quiet machine
+#   make lint    format, clippy, the pages' own checks
+#   make setup   what the above need from the system and from npm
+#   make dist    the package for Debian and Ubuntu (deb) and for Fedora (rpm), in target/desktop/release/bundle
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := run
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+NPM := npm --no-audit --no-fund --loglevel=error
+ARGS ?=
+
+# A window needs a screen; Windows and macOS always have one.
+SCREEN := $(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter Windows_NT,$(OS)),$(filter Darwin,$(shell uname -s)))
+
+UI_SOURCES := $(shell find ui -type d \( -name node_modules -o -name dist \) -prune -o -type f -print 2>/dev/null)
+NPM_PROJECTS := $(patsubst %/package-lock.json,%,$(wildcard ui/package-lock.json tests/*/package-lock.json))
+INSTALLED := $(addsuffix /node_modules/.installed,$(NPM_PROJECTS))
+
+.PHONY: run run-window run-server test bench lint setup dist ui packages-test
+
+run: $(if $(SCREEN),run-window,run-server)
+
+run-window: ui
+	.ci/packages build desktop
+	CARGO_TARGET_DIR=target/desktop cargo run --locked --quiet --features desktop --bin townhall-desktop -- $(ARGS)
+
+run-server: ui
+	.ci/packages build
+	cargo run --locked --quiet --bin townhall -- serve $(ARGS)
+
+ifeq ($(wildcard ui/package.json),)
+ui:
+else
+ui: ui/node_modules/.built
+endif
+
+# The program carries the pages inside: when they change, it has to look at them again.
+ui/node_modules/.built: $(UI_SOURCES) ui/node_modules/.installed
+	cd ui && npm run --silent build
+	touch src-tauri/build.rs
+	touch $@
+
+%/node_modules/.installed: %/package.json %/package-lock.json
+	cd $* && $(NPM) ci
+	touch $@
+
+packages-test:
+	.ci/packages build desktop window browser lan
+
+setup: packages-test $(INSTALLED)
+	cargo fetch --locked --quiet
+
+test: setup ui
+	.ci/test $(STEPS)
+
+lint: setup
+	.ci/test lint
+
+bench: ui
+	cargo bench --locked --bench figures -- $(ARGS)
+
+dist: ui
+	.ci/packages build desktop dist
+	CARGO_TARGET_DIR=target/desktop npx --yes @tauri-apps/cli@2 build $(ARGS)
