@@ -1,0 +1,25 @@
+import { createRouter, createWebHistory } from 'vue-router'
+import { host, known, user } from '@/session'
+
+export const router = createRouter({
+  history: createWebHistory(),
+  routes: [
+    { path: '/', name: 'start', component: () => import('@/screens/Start.vue') },
+    { path: '/join', name: 'join', component: () => import('@/screens/Join.vue') },
+    { path: '/records', name: 'records', component: () => import('@/screens/Records.vue') },
+    { path: '/records/:id', name: 'record', component: () => import('@/screens/Record.vue'), props: true },
+    { path: '/:rest(.*)*', redirect: '/' },
+  ],
+})
+
+router.beforeEach(async (to) => {
+  await known()
+  if (user.value === null) {
+    if (to.name === 'join') return true
+    return { name: 'join', query: to.path === '/' ? {} : { to: to.path } }
+  }
+  // a colleague who opens the invitation's link again goes on where the records are
+  if (to.name === 'join' && !to.hash) return { name: host.value ? 'start' : 'records' }
+  if (to.name === 'start' && !host.value) return { name: 'records' }
+  return true
+})

@@ -1,0 +1,47 @@
+// Importing files, one after the other, so that a slow network shows what is happening to each.
+import { ref } from 'vue'
+import { ApiError } from '@/api/client'
+import { importFile, type RecordRow } from '@/api/records'
+
+export interface Import {
+  key: number
+  name: string
+  state: 'waiting' | 'running' | 'done' | 'failed'
+  record?: RecordRow
+  error?: unknown
+}
+
+const MARKDOWN = /\.(md|markdown|mdown|txt)$/i
+let keys = 0
+
+export function useImport(finished: () => void) {
+  const files = ref<Import[]>([])
+  const running = ref(false)
+
+  async function one(entry: Import, file: File) {
+    entry.state = 'running'
+    try {
+      if (!MARKDOWN.test(file.name)) throw new ApiError('not_markdown', 0)
+      entry.record = await importFile(file)
+      entry.state = 'done'
+    } catch (error) {
+      entry.error = error
+      entry.state = 'failed'
+    }
+  }
+
+  async function take(chosen: Iterable<File>) {
+    const list = [...chosen]
+    if (running.value || list.length === 0) return
+    running.value = true
+    files.value = list.map((file) => ({ key: keys++, name: file.name, state: 'waiting' as const }))
+    for (const [index, file] of list.entries()) {
+      const entry = files.value[index]
+      if (entry) await one(entry, file)
+    }
+    running.value = false
+    finished()
+  }
+
+  return { files, running, take, clear: () => (files.value = []) }
+}

@@ -1,0 +1,54 @@
+// Who uses this page: the host's window logs in with the one-time word in its link, everybody else by joining.
+import { computed, ref } from 'vue'
+import { ApiError } from '@/api/client'
+import * as api from '@/api/office'
+
+export const user = ref<api.User | null>(null)
+export const host = computed(() => user.value?.role === 'admin')
+export const mayWrite = computed(() => user.value !== null && user.value.role !== 'viewer')
+export const unreachable = ref(false)
+export const linkUsed = ref(false)
+
+let asked: Promise<void> | null = null
+
+function takeOnce(): string | null {
+  const said = new URLSearchParams(location.hash.slice(1)).get('once')
+  if (said !== null) history.replaceState(history.state, '', location.pathname + location.search)
+  return said
+}
+
+async function find(): Promise<void> {
+  const token = takeOnce()
+  if (token !== null) {
+    try {
+      user.value = await api.once(token)
+      return
+    } catch (error) {
+      linkUsed.value = error instanceof ApiError && error.code !== 'unreachable'
+    }
+  }
+  try {
+    user.value = await api.me()
+    unreachable.value = false
+  } catch (error) {
+    user.value = null
+    unreachable.value = error instanceof ApiError && error.status !== 401
+  }
+}
+
+/** Answers once it is known who this is; asks the office's computer only the first time, or after a failure. */
+export function known(): Promise<void> {
+  if (asked === null || unreachable.value) asked = find()
+  return asked
+}
+
+export function loggedIn(as: api.User): void {
+  user.value = as
+  unreachable.value = false
+  asked = Promise.resolve()
+}
+
+export async function leave(): Promise<void> {
+  await api.logout().catch(() => undefined)
+  user.value = null
+}
