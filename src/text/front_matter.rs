@@ -1,0 +1,181 @@
+//! Front matter: the YAML head of a record's file.
+//!
+//! Owns where it starts and ends and the few values that the office reads from it. The bytes stay as they are,
+//! comments, key order, line endings and byte order mark included. Does not know what a record is.
+
+use serde_json::Value;
+use thiserror::Error;
+
+/// Largest front matter that is read, in bytes: real ones have two or three kilobytes.
+pub const FRONT_MATTER_MAX_BYTES: usize = 64 * 1024;
+/// Longest value that is taken from front matter, in characters.
+const VALUE_MAX_CHARS: usize = 500;
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// A file cut in two; `head` and `body` together are the file, byte for byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Split<'a> {
+    /// Byte order mark and front matter with both its `---` lines; empty when there is none.
+    pub head: &'a str,
+    /// Everything after it.
+    pub body: &'a str,
+    /// The YAML between the two lines.
+    pub yaml: &'a str,
+}
+
+/// What the office reads from front matter.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FrontMatter {
+    /// `id`.
+    pub id: Option<String>,
+    /// `title`.
+    pub title: Option<String>,
+    /// `type`.
+    pub kind: Option<String>,
+    /// `status`.
+    pub status: Option<String>,
+    /// `author`.
+    pub author: Option<String>,
+    /// `created`, as it is written.
+    pub created: Option<String>,
+    /// `updated`, as it is written.
+    pub updated: Option<String>,
+}
+
+/// Why front matter was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum FrontMatterError {
+    /// It is longer than any record's.
+    #[error("the front matter is longer than {FRONT_MATTER_MAX_BYTES} bytes")]
+    TooLong,
+    /// It is no list of keys and values.
+    #[error("the front matter is not a list of keys and values")]
+    NotKeys,
+}
+
+/// Cuts a file into front matter and body. Without a closing line there is no front matter.
+#[must_use]
+pub fn split(source: &str) -> Split<'_> {
+    let mark = if source.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len_utf8() } else { 0 };
+    let none = Split { head: &source[..mark], body: &source[mark..], yaml: "" };
+    let mut lines = source[mark..].split_inclusive('\n');
+    let Some(first) = lines.next() else { return none };
+    if first.trim_end() != "---" || !first.ends_with('\n') {
+        return none;
+    }
+    let start = mark + first.len();
+    let mut at = start;
+    for line in lines {
+        let end = at + line.len();
+        if matches!(line.trim_end(), "---" | "...") {
+            return Split { head: &source[..end], body: &source[end..], yaml: &source[start..at] };
+        }
+        at = end;
+    }
+    none
+}
+
+/// Reads the values that the office knows. YAML that is odd but has readable `key: value` lines is still read.
+///
+/// # Errors
+/// When it is too long, or is YAML of another shape than keys and values.
+pub fn values(yaml: &str) -> Result<FrontMatter, FrontMatterError> {
+    if yaml.len() > FRONT_MATTER_MAX_BYTES {
+        return Err(FrontMatterError::TooLong);
+    }
+    match serde_saphyr::from_str::<Option<Value>>(yaml) {
+        Ok(Some(Value::Object(map))) => Ok(collect(|key| map.get(key).and_then(scalar))),
+        Ok(None | Some(Value::Null)) => Ok(FrontMatter::default()),
+        Ok(Some(_)) => Err(FrontMatterError::NotKeys),
+        Err(_) => Ok(collect(|key| by_line(yaml, key))),
+    }
+}
+
+fn collect(value: impl Fn(&str) -> Option<String>) -> FrontMatter {
+    FrontMatter {
+        id: value("id"),
+        title: value("title"),
+        kind: value("type"),
+        status: value("status"),
+        author: value("author"),
+        created: value("created"),
+        updated: value("updated"),
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => tidy(text),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(yes) => Some(yes.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The value of the first line `key: value`, for YAML that no parser takes (doubled keys, tabs, stray quotes).
+fn by_line(yaml: &str, key: &str) -> Option<String> {
+    let rest = yaml.lines().find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix(':'))?.trim();
+    let quoted = |mark: char| rest.strip_prefix(mark).and_then(|inner| inner.split(mark).next());
+    let plain = || rest.split(" #").next().unwrap_or_default();
+    tidy(quoted('"').or_else(|| quoted('\'')).unwrap_or_else(plain))
+}
+
+fn tidy(text: &str) -> Option<String> {
+    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).collect();
+    let line = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    (!line.is_empty()).then(|| line.chars().take(VALUE_MAX_CHARS).collect())
+}
+
+/// A YAML scalar in double quotes: JSON's form, which every YAML parser reads the same.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    Value::String(text.to_owned()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_cut_and_nothing_is_lost() {
+        let bom = "\u{feff}---\r\ntitle: x # why\r\n---\r\n\r\n# Text\r\n";
+        for (source, head) in [
+            (bom, "\u{feff}---\r\ntitle: x # why\r\n---\r\n"),
+            ("---\na: 1\n...\nb", "---\na: 1\n...\n"),
+            ("---\nnever closed\n", ""),
+            ("# no head\n", ""),
+            ("---", ""),
+            ("", ""),
+            ("\u{feff}text", "\u{feff}"),
+        ] {
+            let cut = split(source);
+            assert_eq!(cut.head, head, "{source:?}");
+            assert_eq!(format!("{}{}", cut.head, cut.body), source);
+        }
+        assert_eq!(split(bom).yaml, "title: x # why\r\n");
+    }
+
+    #[test]
+    fn the_known_values_are_read_and_odd_yaml_does_not_stop_a_clerk() {
+        let read = values("# head\nid: \"r-1\"\ntitle: 'Règlement'\ntype: bylaw\nstatus: draft\ntags: [a]\n")
+            .unwrap();
+        assert_eq!(
+            (read.id.as_deref(), read.title.as_deref(), read.kind.as_deref(), read.status.as_deref()),
+            (Some("r-1"), Some("Règlement"), Some("bylaw"), Some("draft"))
+        );
+        assert_eq!(values("title: 2025\n").unwrap().title.as_deref(), Some("2025"));
+        assert_eq!(values("").unwrap(), FrontMatter::default());
+        let odd = values("title: \"Budget\" 2025\nid: a\nid: b\n\tx: [\n").unwrap();
+        assert_eq!((odd.title.as_deref(), odd.id.as_deref()), (Some("Budget"), Some("a")));
+        assert_eq!(values("- a\n- b\n"), Err(FrontMatterError::NotKeys));
+        assert_eq!(values(&"a".repeat(70_000)), Err(FrontMatterError::TooLong));
+    }
+
+    #[test]
+    fn quoted_titles_read_back() {
+        for title in ["plain", "a \"b\" \\ c", "é: #1", "- x"] {
+            let yaml = format!("title: {}\n", quoted(title));
+            assert_eq!(values(&yaml).unwrap().title.as_deref(), Some(title));
+        }
+    }
+}
