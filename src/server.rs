@@ -1,1 +1,221 @@
 //! Builds every part of the office, owns all tasks, and the order of start and stop.
+
+mod desk;
+mod handle;
+mod network;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use handle::Handle;
+
+use crate::auth::{AdminFileError, Auth};
+use crate::bus::{Bus, BusError};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::limits::STOP_DEADLINE;
+use crate::faces::door::{self, Door, Guard, Names};
+use crate::faces::own::{self, OwnFace};
+use crate::rooms::Rooms;
+use crate::store::{self, Store};
+use crate::telemetry::Metrics;
+use desk::FrontDesk;
+use network::Network;
+
+/// Why the office did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process uses the folder.
+    #[error("another Townhall already uses the folder {0}")]
+    InUse(PathBuf),
+    /// What is stored cannot be used.
+    #[error("the folder {folder} cannot be used: {why}")]
+    Store {
+        /// The data folder.
+        folder: PathBuf,
+        /// What is wrong with it.
+        why: store::OpenError,
+    },
+    /// The bus cannot be used.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// `admin.token` cannot be used.
+    #[error(transparent)]
+    Admin(#[from] AdminFileError),
+    /// The settings of the office cannot be read.
+    #[error("the office's settings cannot be read: {0}")]
+    Settings(String),
+    /// The listener does not say where it listens.
+    #[error("the address cannot be listened on: {0}")]
+    Listen(#[from] std::io::Error),
+}
+
+/// Why the office stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A part that has to run as long as the office ended.
+    #[error("a part of the server ended unexpectedly: {0}")]
+    Ended(String),
+}
+
+/// An office that is open: everything is built, nobody is let in before [`Server::run`].
+pub struct Server {
+    listener: TcpListener,
+    handle: Handle,
+    store: Store,
+    bus: Bus,
+    rooms: Rooms,
+    auth: Auth,
+    door: Door,
+    network: Network,
+    share: bool,
+}
+
+impl Server {
+    /// Opens the data folder and builds every part. Call it inside a runtime.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(config: Config, listener: TcpListener) -> Result<Self, OpenError> {
+        let address = listener.local_addr()?;
+        let (clock, metrics) = (Clock::real(), Metrics::new());
+        let store = Store::open(&config.data, &clock, &metrics).map_err(|why| match why {
+            store::OpenError::InUse => OpenError::InUse(config.data.clone()),
+            why => OpenError::Store { folder: config.data.clone(), why },
+        })?;
+        let bus = Bus::open(&config.data.join("bus"), &clock)?;
+        let auth = Auth::open(&config.data, store.clone(), bus.clone(), clock.clone())?;
+        let rooms = Rooms::new(store.clone(), clock.clone(), metrics.clone(), config.documents_free);
+        log_start(&config, address);
+        let names = Names::new(config.hosts, config.origins);
+        let (desk, wishes) = FrontDesk::open(store.clone(), address)?;
+        let desk = Arc::new(desk);
+        let own = own::routes(OwnFace {
+            auth: auth.clone(),
+            rooms: rooms.clone(),
+            metrics: metrics.clone(),
+            desk: desk.clone(),
+        });
+        let guard = Guard { names: names.clone(), auth: auth.clone(), metrics: metrics.clone() };
+        let routes = door::stack(own, guard);
+        let door = Door::new(routes, config.realtime.connections_per_ip, metrics.clone());
+        let network = Network::new(door.clone(), names, address, wishes);
+        let handle = Handle::new(auth.clone(), rooms.clone(), desk);
+        Ok(Self { listener, handle, store, bus, rooms, auth, door, network, share: config.share })
+    }
+
+    /// Where this computer reaches the office.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.handle.address()
+    }
+
+    /// A new one-time link for this computer's window; see [`Handle::window_link`].
+    #[must_use]
+    pub fn window_link(&self) -> String {
+        self.handle.window_link()
+    }
+
+    /// A handle for whoever shows the office: the tray, the window.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Serves until `stop` is done, then stops gracefully within [`STOP_DEADLINE`].
+    ///
+    /// # Errors
+    /// When a part ended that has to run.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+        let ending = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let (door, auth) = (self.door.clone(), self.auth.clone());
+        tasks.spawn(async move { door.accept(self.listener, CancellationToken::new()).await });
+        tasks.spawn(async move { auth.keep_time().await });
+        let network = tokio::spawn(self.network.run(ending.clone()));
+        if self.share {
+            self.handle.share(true).await;
+        }
+        let result = tokio::select! {
+            () = stop => Ok(()),
+            Some(ended) = tasks.join_next() => {
+                Err(RunError::Ended(ended.err().map_or_else(|| "it returned".to_owned(), |e| e.to_string())))
+            }
+        };
+        tracing::info!("stopping");
+        let (door, rooms, store, bus) = (self.door, self.rooms, self.store, self.bus);
+        let goodbye = async {
+            door.close();
+            rooms.stop().await;
+            ending.cancel();
+            if let Err(error) = network.await {
+                tracing::error!(%error, "the network part failed");
+            }
+            door.end_all();
+            let closing = tokio::task::spawn_blocking(move || {
+                store.close();
+                bus.close();
+            });
+            if let Err(error) = closing.await {
+                tracing::error!(%error, "the store did not close");
+            }
+        };
+        if tokio::time::timeout(STOP_DEADLINE, goodbye).await.is_err() {
+            tracing::error!("the stop took too long and was cut short; nothing acknowledged is lost");
+        }
+        tasks.shutdown().await;
+        tracing::info!("stopped");
+        result
+    }
+}
+
+/// What was resolved, once; there are no secrets in it.
+fn log_start(config: &Config, address: SocketAddr) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        folder = %config.data.display(),
+        %address,
+        share = config.share,
+        documents_free = config.documents_free,
+        query_tokens = config.query_tokens,
+        realtime = ?config.realtime,
+        "the office is open"
+    );
+}
+
+/// The office's own URL on this computer.
+fn here_url(address: SocketAddr) -> String {
+    let mut here = address;
+    if here.ip().is_unspecified() {
+        let loopback: std::net::IpAddr = if here.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        };
+        here.set_ip(loopback);
+    }
+    format!("http://{here}/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_computer_always_has_an_address_to_type() {
+        for (address, url) in [
+            ("127.0.0.1:3001", "http://127.0.0.1:3001/"),
+            ("0.0.0.0:3001", "http://127.0.0.1:3001/"),
+            ("[::]:3001", "http://[::1]:3001/"),
+            ("10.0.0.5:80", "http://10.0.0.5:80/"),
+        ] {
+            assert_eq!(here_url(address.parse().unwrap()), url);
+        }
+    }
+}

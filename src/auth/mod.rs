@@ -3,91 +3,41 @@
 //! Owns who a person is and what the person may do. Does not know HTTP or rooms: faces bring credentials, rooms ask
 //! the [`Grant`].
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod admin;
+mod audit;
+mod grant;
+mod guesses;
+mod invitations;
+mod live;
+mod people;
+mod secret;
+mod sessions;
+mod tokens;
 
-use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a person may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Reads.
-    Viewer,
-    /// Reads and writes.
-    Editor,
-    /// Reads, writes, invites, shares.
-    Admin,
-}
+pub use admin::AdminFileError;
+pub use audit::Deed;
+pub use grant::{Grant, Role};
+pub use invitations::{Invitation, InviteError};
+pub use people::{Person, RemoveError, RenameError};
+pub use secret::{NoRandomness, Secret};
+pub use sessions::{JoinError, Session, person_name};
+pub use tokens::{MintError, Minted, NewToken, RevokeError};
 
-/// Proof of who a peer is and what it may do; made only here, asked by a room on every edit. Clones are one grant.
-#[derive(Debug, Clone)]
-pub struct Grant(Arc<GrantInner>);
+use crate::bus::Bus;
+use crate::clock::Clock;
+use crate::config::limits::EXPIRY_INTERVAL;
+use crate::store::Store;
+use invitations::Invitations;
+use live::{Kind, Live, LiveGrants};
+use secret::Mark;
 
-#[derive(Debug)]
-struct GrantInner {
-    person: String,
-    name: String,
-    role: Role,
-    ended: AtomicBool,
-    end: CancellationToken,
-}
-
-impl Grant {
-    /// Makes a grant; only `auth` and tests do.
-    #[must_use]
-    pub fn new(person: String, name: String, role: Role) -> Self {
-        Self(Arc::new(GrantInner {
-            person,
-            name,
-            role,
-            ended: AtomicBool::new(false),
-            end: CancellationToken::new(),
-        }))
-    }
-
-    /// The person's id.
-    #[must_use]
-    pub fn person(&self) -> &str {
-        &self.0.person
-    }
-
-    /// The person's name, for people to read.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.0.name
-    }
-
-    /// What the person may do, as long as the grant holds.
-    #[must_use]
-    pub fn role(&self) -> Role {
-        self.0.role
-    }
-
-    /// Whether the grant still holds.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        !self.0.ended.load(Ordering::Acquire)
-    }
-
-    /// Whether an edit is allowed right now.
-    #[must_use]
-    pub fn may_write(&self) -> bool {
-        self.holds() && self.0.role >= Role::Editor
-    }
-
-    /// Ends the grant, for every clone, at once.
-    pub fn end(&self) {
-        self.0.ended.store(true, Ordering::Release);
-        self.0.end.cancel();
-    }
-
-    /// Waits until the grant has ended.
-    pub async fn ended(&self) {
-        self.0.end.cancelled().await;
-    }
-}
+/// The person at the office's own computer.
+pub const HOST: &str = "host";
+/// Whoever holds the office's own `admin.token`.
+pub const ADMIN: &str = "admin";
 
 /// Why a credential opened nothing. One answer for unknown, expired and revoked, so that nobody learns which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -96,14 +46,93 @@ pub struct Denied;
 
 /// Turns credentials into grants; cheap to clone.
 #[derive(Clone)]
-pub struct Auth {}
+pub struct Auth(Arc<Office>);
+
+struct Office {
+    store: Store,
+    bus: Bus,
+    clock: Clock,
+    admin: (Mark, Grant),
+    live: Mutex<LiveGrants>,
+    invitations: Mutex<Invitations>,
+    deeds: std::sync::atomic::AtomicU64,
+}
 
 impl Auth {
-    /// The grant behind a token (a minted one, a session's, or the office's own `admin.token`).
+    /// Opens the office's register of people; makes `admin.token` in the folder at the first start.
+    ///
+    /// # Errors
+    /// When `admin.token` can be neither read nor made.
+    pub fn open(dir: &Path, store: Store, bus: Bus, clock: Clock) -> Result<Self, AdminFileError> {
+        let token = admin::read_or_make(dir)?;
+        let grant = Grant::new(ADMIN.to_owned(), "Administrator".to_owned(), Role::Admin);
+        Ok(Self(Arc::new(Office {
+            store,
+            bus,
+            clock,
+            admin: (token.mark(), grant),
+            live: Mutex::default(),
+            invitations: Mutex::default(),
+            deeds: std::sync::atomic::AtomicU64::new(0),
+        })))
+    }
+
+    /// The grant behind a token: a minted one or a session's. The office's own `admin.token` opens nothing here; see
+    /// [`Auth::grant_here`].
     ///
     /// # Errors
     /// [`Denied`] when it opens nothing.
-    pub fn grant(&self, _token: &str) -> Result<Grant, Denied> {
-        Err(Denied)
+    pub fn grant(&self, token: &str) -> Result<Grant, Denied> {
+        let mark = Mark::of(token).ok_or(Denied)?;
+        let now_ms = self.0.clock.now_ms();
+        let known = self.live().get(&mark, now_ms);
+        if let Some(known) = known {
+            return known.map(|(grant, touch)| {
+                if touch {
+                    self.touch_session(&mark, now_ms);
+                }
+                grant
+            });
+        }
+        let found = self.stored_token(&mark, now_ms).or_else(|| self.stored_session(&mark, now_ms));
+        let live = found.ok_or(Denied)?;
+        self.live().insert(mark, live, now_ms)
+    }
+
+    /// The same for somebody on this very computer, where `admin.token` counts too.
+    ///
+    /// # Errors
+    /// [`Denied`] when it opens nothing.
+    pub fn grant_here(&self, token: &str) -> Result<Grant, Denied> {
+        let mark = Mark::of(token).ok_or(Denied)?;
+        let (admin, grant) = &self.0.admin;
+        if admin.same(&mark) { Ok(grant.clone()) } else { self.grant(token) }
+    }
+
+    /// Ends grants whose time is over, for ever: their sockets close within [`EXPIRY_INTERVAL`] of the moment.
+    pub async fn keep_time(&self) {
+        loop {
+            tokio::time::sleep(EXPIRY_INTERVAL).await;
+            self.end_expired();
+        }
+    }
+
+    /// Ends grants whose time is over.
+    pub fn end_expired(&self) {
+        let now_ms = self.0.clock.now_ms();
+        let expired = self.live().take_expired(now_ms);
+        for grant in expired {
+            tracing::info!(person = grant.person(), "access expired");
+            grant.end();
+        }
+    }
+
+    fn live(&self) -> MutexGuard<'_, LiveGrants> {
+        // A poisoned map still maps: every change of it is a single call.
+        self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn invitations(&self) -> MutexGuard<'_, Invitations> {
+        self.0.invitations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -122,6 +122,20 @@ pub const DRAFT_DEBOUNCE_MAX: Duration = Duration::from_secs(10);
 pub const CONNECTIONS_MAX: usize = 2_048;
 /// Connections of one address that nobody has logged in on yet.
 pub const CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX: usize = 32;
+/// Connections of one address, logged in or not: a whole office may sit behind one router.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 1_536;
+/// Connections that wait for a seat at once; more are refused at once.
+pub const CONNECTIONS_WAITING_MAX: usize = 1_024;
+/// A connection waits this long for a seat: as long as the strangers before it have to say who they are.
+pub const SEAT_DEADLINE: Duration = Duration::from_secs(10);
+/// The head of one request, in bytes; also the reading buffer of a connection.
+pub const REQUEST_HEAD_MAX_BYTES: usize = 32 * KIB;
+/// Headers of one request.
+pub const HEADERS_MAX: usize = 64;
+/// A request that is no WebSocket is answered within this time, its body included.
+pub const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+/// A connection whose other end takes nothing for this long is ended; longer than a reader may lag.
+pub const WRITE_STALL: Duration = Duration::from_secs(45);
 /// The head of a request arrives within this time.
 pub const HEADER_DEADLINE: Duration = Duration::from_secs(5);
 /// The first authenticated message arrives within this time, whatever else is sent meanwhile.
@@ -177,6 +191,18 @@ pub const SESSION_IDLE: Duration = Duration::from_secs(12 * 3600);
 pub const SESSION_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A person's name, in characters.
 pub const PERSON_NAME_MAX_CHARS: usize = 64;
+/// A one-time link for this computer's window works this long: long enough to read it off a terminal.
+pub const ONCE_LIFE: Duration = Duration::from_secs(3600);
+/// One-time links open at once; the oldest gives way.
+pub const ONCE_MAX: usize = 16;
+/// Grants are looked through for expired ones this often.
+pub const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Use of a session is written down at most this often.
+pub const SESSION_TOUCH: Duration = Duration::from_secs(60);
+/// A token lives at most this long when its life is given.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// A person counts as online this long after the last request.
+pub const ONLINE_FOR: Duration = Duration::from_secs(90);
 
 // --- the network -----------------------------------------------------------------------------------------
 

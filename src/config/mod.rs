@@ -3,17 +3,24 @@
 //! Owns reading of file, environment and flags into one resolved [`Config`] without options. Nobody else reads
 //! the environment.
 
+mod flags;
 pub mod limits;
+mod resolve;
+mod written;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
+
+pub use flags::{Flags, LogFormat};
+pub use resolve::{ConfigError, resolve};
 
 /// What the server was told, resolved: every value is present.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The data folder.
     pub data: PathBuf,
-    /// Where to listen before anybody shares.
+    /// Where to listen before anybody shares. An address other than loopback was asked for by name, and shares.
     pub listen: SocketAddr,
     /// Whether to share on the office network from the start.
     pub share: bool,
@@ -21,6 +28,63 @@ pub struct Config {
     pub documents_free: bool,
     /// Whether `?token=` is accepted (`auth.query_tokens`).
     pub query_tokens: bool,
+    /// Names besides our own that the server may be called by (`auth.hosts`): a reverse proxy's, for example.
+    pub hosts: Vec<String>,
+    /// Origins besides our own whose pages may talk to the server (`auth.origins`).
+    pub origins: Vec<String>,
+    /// The published realtime settings.
+    pub realtime: Realtime,
+    /// What is logged.
+    pub log: String,
+    /// The form of log lines.
+    pub log_format: LogFormat,
     /// The program started as scribe: normally this very program.
     pub scribe_program: PathBuf,
+}
+
+/// The published `realtime:` section, resolved (reference/civicpress.md 2.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Realtime {
+    /// Open rooms at once.
+    pub max_rooms: usize,
+    /// A room nobody is in stays loaded this long.
+    pub room_grace: Duration,
+    /// A snapshot is due this long after the first change; zero: only by count.
+    pub snapshot_interval: Duration,
+    /// A snapshot is due after this many updates.
+    pub snapshot_updates: usize,
+    /// Connections of one address.
+    pub connections_per_ip: usize,
+}
+
+impl Default for Realtime {
+    fn default() -> Self {
+        Self {
+            max_rooms: limits::ROOMS_OPEN_MAX,
+            room_grace: limits::ROOM_GRACE,
+            snapshot_interval: limits::SNAPSHOT_INTERVAL,
+            snapshot_updates: limits::SNAPSHOT_UPDATES,
+            connections_per_ip: limits::CONNECTIONS_PER_ADDRESS_MAX,
+        }
+    }
+}
+
+impl Config {
+    /// A configuration for a folder, with every default, on a free loopback port: for tests and embedding.
+    #[must_use]
+    pub fn in_folder(data: PathBuf, scribe_program: PathBuf) -> Self {
+        Self {
+            data,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            share: false,
+            documents_free: true,
+            query_tokens: true,
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            realtime: Realtime::default(),
+            log: resolve::LOG_DEFAULT.to_owned(),
+            log_format: LogFormat::Text,
+            scribe_program,
+        }
+    }
 }

@@ -1,21 +1,46 @@
 //! One folder per dialect, translation only: between a socket and a handle of the core. Faces do not know each other.
 
+pub mod door;
+pub mod own;
 pub mod yjs;
 
 use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 
 use crate::auth::Grant;
+use door::Seat;
 
 /// Who is calling, as the door found out before any face saw the request; a request extension.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The real address of the other end.
     pub address: IpAddr,
+    /// Whether the other end is on this very computer.
+    pub local: bool,
     /// The grant behind the request's cookie or bearer header, if it brought a valid one.
     pub grant: Option<Grant>,
+    seat: Option<Arc<Seat>>,
 }
 
 impl Caller {
+    pub(crate) fn new(address: IpAddr, local: bool, seat: Option<Arc<Seat>>) -> Self {
+        Self { address, local, grant: None, seat }
+    }
+
     /// Tells the door that this connection's person is known now: it stops counting as a stranger's.
-    pub fn authenticated(&self) {}
+    pub fn authenticated(&self) {
+        if let Some(seat) = &self.seat {
+            seat.authenticated();
+        }
+    }
+}
+
+/// An error as every route answers it: `{"success":false,"error":{"code","message"}}`.
+#[must_use]
+pub fn failure(status: StatusCode, code: &str, message: &str) -> Response {
+    let body = serde_json::json!({ "success": false, "error": { "code": code, "message": message } });
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }

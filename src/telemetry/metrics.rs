@@ -60,6 +60,8 @@ pub struct Figures {
     pub drafts: Family<Reason, Counter>,
     /// Whether the store takes writes (1) or not (0).
     pub store_writable: Gauge,
+    /// Memory of this process, in bytes; set when the figures are read.
+    pub memory_bytes: Gauge,
     registry: Registry,
 }
 
@@ -89,6 +91,7 @@ impl Metrics {
             snapshots: Family::default(),
             drafts: Family::default(),
             store_writable: Gauge::default(),
+            memory_bytes: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("connections", "Open connections", figures.connections.clone());
@@ -109,6 +112,7 @@ impl Metrics {
         registry.register("snapshots", "Snapshots by result", figures.snapshots.clone());
         registry.register("drafts", "Drafts written back by result", figures.drafts.clone());
         registry.register("store_writable", "Whether the store takes writes", figures.store_writable.clone());
+        registry.register("memory_bytes", "Resident memory of the process", figures.memory_bytes.clone());
         figures.registry = registry;
         Self(Arc::new(figures))
     }

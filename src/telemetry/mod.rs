@@ -2,6 +2,7 @@
 //!
 //! Owns how the process speaks to its operator. Knows nothing of rooms or faces.
 
+pub mod logs;
 pub mod metrics;
 
 pub use metrics::Metrics;

@@ -1,0 +1,178 @@
+//! The people of the office: who has access, under which name, and how it is taken away.
+
+use std::collections::BTreeMap;
+
+use super::secret::Mark;
+use super::sessions::{self, SessionRow, person_name};
+use super::{ADMIN, Auth, Deed, Grant, HOST, Kind, RevokeError, Role, tokens};
+use crate::config::limits::{ONLINE_FOR, TOKENS_MAX};
+use crate::store::{CommitError, ReadError};
+
+/// Somebody who has access.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The person's id.
+    pub id: String,
+    /// The person's name.
+    pub name: String,
+    /// What the person may do.
+    pub role: Role,
+    /// Whether the person asked for anything lately.
+    pub online: bool,
+}
+
+/// Why a person was not removed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RemoveError {
+    /// There is no such person.
+    #[error("there is no such person")]
+    NotFound,
+    /// The host and the office's own token stay.
+    #[error("the host cannot be removed")]
+    Host,
+    /// The person is out, but the disk did not take the news.
+    #[error(transparent)]
+    Token(#[from] RevokeError),
+}
+
+/// Why a person got no new name.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RenameError {
+    /// The name is empty or too long.
+    #[error("a name of 1 to 64 characters is needed")]
+    Name,
+    /// Tokens keep the name they were minted with.
+    #[error("a token keeps its name")]
+    Token,
+    /// The disk did not take it.
+    #[error(transparent)]
+    NotSaved(#[from] CommitError),
+}
+
+impl Auth {
+    /// Everybody who has access, sorted by id.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub async fn people(&self) -> Result<Vec<Person>, ReadError> {
+        let mut people = BTreeMap::new();
+        for (_, row) in self.session_rows().await {
+            let person = Person { id: row.person.clone(), name: row.name, role: row.role, online: false };
+            people.insert(row.person, person);
+        }
+        let now_ms = self.0.clock.now_ms();
+        for (mark, row) in self.token_rows().await? {
+            if row.expires_at_ms.is_none_or(|at| at > now_ms) {
+                let id = format!("{}{}", tokens::PREFIX, mark.id());
+                people.insert(id.clone(), Person { id, name: row.name, role: row.role, online: false });
+            }
+        }
+        let since_ms = now_ms.saturating_sub(ONLINE_FOR.as_millis() as u64);
+        for (_, live) in self.live().iter() {
+            if let Some(person) = people.get_mut(live.grant.person()) {
+                person.online |= live.seen_ms >= since_ms;
+            }
+        }
+        Ok(people.into_values().collect())
+    }
+
+    /// Takes a person's access away: every grant has ended when this returns, and the invitations the person came by
+    /// are closed, so that the same code does not open again.
+    ///
+    /// # Errors
+    /// See [`RemoveError`].
+    pub async fn remove_person(&self, by: &Grant, id: &str) -> Result<(), RemoveError> {
+        if id == HOST || id == ADMIN {
+            return Err(RemoveError::Host);
+        }
+        if let Some(token) = id.strip_prefix(tokens::PREFIX) {
+            return match self.revoke(by, token).await {
+                Err(RevokeError::NotFound) => Err(RemoveError::NotFound),
+                other => Ok(other?),
+            };
+        }
+        let mut name = None;
+        let theirs = self.session_rows().await.into_iter().filter(|(_, row)| row.person == id);
+        for (mark, row) in theirs {
+            self.end_session(&mark);
+            if let Some(invitation) = &row.invitation {
+                self.close_invitation(by, invitation);
+            }
+            name = Some(row.name);
+        }
+        let name = self.end_live(id).or(name).ok_or(RemoveError::NotFound)?;
+        self.audit(&Deed { what: "person_removed", by: by.person(), to: id, name: &name });
+        Ok(())
+    }
+
+    /// Ends what is in use although the bus no longer knows it.
+    fn end_live(&self, person: &str) -> Option<String> {
+        let mut live = self.live();
+        let theirs = live.iter().filter(|(_, live)| live.grant.person() == person);
+        let theirs: Vec<_> = theirs.map(|(mark, live)| (*mark, live.grant.name().to_owned())).collect();
+        for (mark, _) in &theirs {
+            live.revoke(*mark);
+        }
+        theirs.into_iter().next().map(|(_, name)| name)
+    }
+
+    /// A person says how others see them. Open connections keep the old name until they come back.
+    ///
+    /// # Errors
+    /// See [`RenameError`].
+    pub async fn rename(&self, grant: &Grant, name: &str) -> Result<Grant, RenameError> {
+        let name = person_name(name).ok_or(RenameError::Name)?;
+        let person = grant.person();
+        let sessions: Vec<_> =
+            self.session_rows().await.into_iter().filter(|(_, row)| row.person == person).collect();
+        if sessions.is_empty() {
+            return Err(RenameError::Token);
+        }
+        if person == HOST {
+            self.save(vec![Self::host_name_row(&name)]).await?;
+        }
+        let now_ms = self.0.clock.now_ms();
+        for (mark, row) in sessions {
+            if let Err(error) = self.keep_session(&mark, &SessionRow { name: name.clone(), ..row }, now_ms) {
+                tracing::warn!(%error, "a new name was not kept on the bus");
+            }
+        }
+        self.live().rename(person, &name);
+        Ok(grant.renamed(&name))
+    }
+
+    /// Every session the bus knows, and those in use that it does not.
+    async fn session_rows(&self) -> Vec<(Mark, SessionRow)> {
+        let bus = self.0.bus.clone();
+        let scan = tokio::task::spawn_blocking(move || bus.scan(sessions::KEY, TOKENS_MAX)).await;
+        let mut rows: BTreeMap<String, (Mark, SessionRow)> = BTreeMap::new();
+        match scan {
+            Ok(Ok(found)) => {
+                for (key, value) in found {
+                    let hex = key.strip_prefix(sessions::KEY).unwrap_or_default().to_owned();
+                    let mark = super::secret::unhex(&hex).and_then(|bytes| Mark::from_key(&bytes));
+                    if let (Some(mark), Ok(row)) = (mark, serde_json::from_slice(&value)) {
+                        rows.insert(hex, (mark, row));
+                    }
+                }
+            }
+            Ok(Err(error)) => tracing::error!(%error, "sessions could not be listed"),
+            Err(error) => tracing::error!(%error, "sessions could not be listed"),
+        }
+        for (mark, live) in self.live().iter() {
+            if let Kind::Session { ends_at_ms, invitation, .. } = &live.kind {
+                rows.entry(mark.hex()).or_insert_with(|| {
+                    let row = SessionRow {
+                        person: live.grant.person().to_owned(),
+                        name: live.grant.name().to_owned(),
+                        role: live.grant.role(),
+                        ends_at_ms: *ends_at_ms,
+                        invitation: invitation.clone(),
+                    };
+                    (*mark, row)
+                });
+            }
+        }
+        rows.into_values().collect()
+    }
+}

@@ -1,0 +1,45 @@
+//! What can be said on the command line and in the environment.
+//!
+//! Owns the names of flags and variables. Does not know what they mean together; see [`super::resolve`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The options of `townhall serve` and of the desktop program. A flag beats its variable.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Flags {
+    /// Folder that holds everything [default: this computer's place for application data]
+    #[arg(long, value_name = "DIR", env = "TOWNHALL_DATA")]
+    pub data: Option<PathBuf>,
+    /// Address and port to listen on [default: 127.0.0.1:3001]
+    #[arg(long, value_name = "ADDR:PORT", env = "TOWNHALL_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Share on the office network from the start
+    #[arg(long, env = "TOWNHALL_SHARE")]
+    pub share: bool,
+    /// Configuration file [default: townhall.yml in the data folder, when it is there]
+    #[arg(long, value_name = "FILE", env = "TOWNHALL_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// What is logged, for example `info` or `townhall=debug`
+    #[arg(long, value_name = "FILTER", env = "TOWNHALL_LOG", hide = true)]
+    pub log: Option<String>,
+    /// How it is logged: `text` or `json`
+    #[arg(long, value_name = "FORM", env = "TOWNHALL_LOG_FORMAT", hide = true)]
+    pub log_format: Option<LogFormat>,
+    /// Whether documents other than records may be made
+    #[arg(long, value_name = "BOOL", env = "TOWNHALL_DOCUMENTS_FREE", hide = true)]
+    pub documents_free: Option<bool>,
+    /// Whether `?token=` is accepted
+    #[arg(long, value_name = "BOOL", env = "TOWNHALL_AUTH_QUERY_TOKENS", hide = true)]
+    pub query_tokens: Option<bool>,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One line for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}

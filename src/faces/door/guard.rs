@@ -1,0 +1,202 @@
+//! The checks that every request passes before any route sees it, in one list.
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+
+use super::names::{Names, Place};
+use crate::auth::Auth;
+use crate::clock::Stopwatch;
+use crate::config::limits::REQUEST_DEADLINE;
+use crate::faces::{Caller, failure};
+use crate::telemetry::Metrics;
+
+/// The cookie that holds a session's token.
+pub const SESSION_COOKIE: &str = "townhall_session";
+
+/// What the checks need; cheap to clone.
+#[derive(Clone)]
+pub struct Guard {
+    /// What the office is called.
+    pub names: Names,
+    /// Who people are.
+    pub auth: Auth,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// The whole stack around all routes, outermost last: headers, Host, Origin, who calls, deadline.
+pub fn stack(routes: Router, guard: Guard) -> Router {
+    routes.layer(from_fn_with_state(guard, pass))
+}
+
+async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let watch = Stopwatch::start();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let called = called(&guard, &request);
+    let mut response = match admit(&guard, &mut request, called.as_ref()) {
+        Ok(()) => answer(request, next).await,
+        Err(refusal) => {
+            guard.metrics.refuse(refusal.code());
+            tracing::info!(%method, path, reason = refusal.code(), "a request was refused");
+            refusal.answer()
+        }
+    };
+    harden(response.headers_mut(), called.as_ref());
+    let status = response.status().as_u16();
+    tracing::debug!(%method, path, status, took_ms = watch.elapsed().as_millis() as u64, "answered");
+    response
+}
+
+/// Why a request did not pass.
+#[derive(Debug, Clone, Copy)]
+enum Refusal {
+    Host,
+    Origin,
+    Caller,
+}
+
+impl Refusal {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Host => "host_not_ours",
+            Self::Origin => "origin_not_allowed",
+            Self::Caller => "caller_unknown",
+        }
+    }
+
+    fn answer(self) -> Response {
+        match self {
+            Self::Host => failure(
+                StatusCode::MISDIRECTED_REQUEST,
+                self.code(),
+                "This server does not go by that name. Use the address shown on the office's computer.",
+            ),
+            Self::Origin => {
+                failure(StatusCode::FORBIDDEN, self.code(), "A page from another place may not do this.")
+            }
+            Self::Caller => {
+                failure(StatusCode::INTERNAL_SERVER_ERROR, self.code(), "The connection is not known.")
+            }
+        }
+    }
+}
+
+/// The place the request was sent to, if it is ours: one Host header, and no other authority in the request line.
+fn called(guard: &Guard, request: &Request) -> Option<Place> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let host = hosts.next()?.to_str().ok()?;
+    if hosts.next().is_some() {
+        return None;
+    }
+    let place = guard.names.ours(host)?;
+    match request.uri().authority() {
+        Some(authority) if guard.names.ours(authority.as_str())? != place => None,
+        _ => Some(place),
+    }
+}
+
+/// Host, then Origin, then who it is.
+fn admit(guard: &Guard, request: &mut Request, called: Option<&Place>) -> Result<(), Refusal> {
+    let called = called.ok_or(Refusal::Host)?;
+    let headers = request.headers();
+    let bearer = bearer(headers);
+    let page = page(guard, headers, called)?;
+    let harmless = matches!(*request.method(), Method::GET | Method::HEAD) && !is_websocket(headers);
+    // A cookie comes along by itself, so alone it proves nothing for a request that changes something: there the page
+    // has to be ours too. A bearer header is put there by a program that knows the token.
+    let cookie = if page == Page::Ours || harmless { session_token(headers) } else { None };
+    if page == Page::None && !harmless && !is_websocket(headers) && bearer.is_none() {
+        return Err(Refusal::Origin);
+    }
+    let caller = request.extensions().get::<Caller>().ok_or(Refusal::Caller)?;
+    let here = caller.local;
+    let grant = |token: &str| if here { guard.auth.grant_here(token) } else { guard.auth.grant(token) };
+    let known = bearer.and_then(|token| grant(token).ok()).or_else(|| cookie.and_then(|t| grant(t).ok()));
+    if let Some(caller) = request.extensions_mut().get_mut::<Caller>() {
+        caller.grant = known;
+        if caller.grant.is_some() {
+            caller.authenticated();
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Page {
+    /// The request comes from one of our own pages.
+    Ours,
+    /// No page at all: a program that is no browser, or a plain visit.
+    None,
+}
+
+/// Where the request's page comes from; a page that is not ours gets nowhere but to a plain reading.
+fn page(guard: &Guard, headers: &HeaderMap, called: &Place) -> Result<Page, Refusal> {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    match (origins.next(), origins.next()) {
+        (None, _) => Ok(Page::None),
+        (Some(origin), None) => match origin.to_str() {
+            Ok(origin) if guard.names.may_talk(origin, called) => Ok(Page::Ours),
+            _ => Err(Refusal::Origin),
+        },
+        (Some(_), Some(_)) => Err(Refusal::Origin),
+    }
+}
+
+fn is_websocket(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::UPGRADE)
+}
+
+/// The token of an `Authorization: Bearer` header.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The token of the session cookie.
+#[must_use]
+pub fn session_token(headers: &HeaderMap) -> Option<&str> {
+    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    pairs.flat_map(|pairs| pairs.split(';')).find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        (name.trim() == SESSION_COOKIE).then(|| value.trim())
+    })
+}
+
+/// A request that is no WebSocket is answered in time.
+async fn answer(request: Request, next: Next) -> Response {
+    if is_websocket(request.headers()) {
+        return next.run(request).await;
+    }
+    match tokio::time::timeout(REQUEST_DEADLINE, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => failure(StatusCode::SERVICE_UNAVAILABLE, "too_slow", "That took too long. Try again."),
+    }
+}
+
+/// What every answer says to a browser: load nothing from elsewhere, guess no types, tell nobody where you were.
+fn harden(headers: &mut HeaderMap, called: Option<&Place>) {
+    // Not every browser takes 'self' to include WebSockets, so the place is named. It was parsed, so it is plain.
+    let sockets = called.map(|place| format!(" ws://{place} wss://{place}")).unwrap_or_default();
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
+         font-src 'self' data:; connect-src 'self'{sockets}; manifest-src 'self'; worker-src 'self'; \
+         base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    );
+    if let Ok(policy) = HeaderValue::try_from(policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    let fixed = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+}

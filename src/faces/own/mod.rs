@@ -1,0 +1,74 @@
+//! Our own dialect: the REST routes of our page, the page itself, health and figures.
+//!
+//! Owns translation between HTTP and the core. What only the server knows (addresses, sharing, the office's name)
+//! it asks of a [`Desk`].
+
+mod answer;
+mod desk;
+mod office;
+mod page;
+mod people;
+mod status;
+mod tokens;
+mod who;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{delete, get, post};
+
+pub use desk::{Address, Desk, DeskError, Later, OfficeState, Picture};
+
+use super::failure;
+use crate::auth::Auth;
+use crate::rooms::Rooms;
+use crate::telemetry::Metrics;
+
+/// What the routes need; cheap to clone.
+#[derive(Clone)]
+pub struct OwnFace {
+    /// Who people are.
+    pub auth: Auth,
+    /// Who is in which document.
+    pub rooms: Rooms,
+    /// The figures.
+    pub metrics: Metrics,
+    /// What only the server knows.
+    pub desk: std::sync::Arc<dyn Desk>,
+}
+
+/// Every route of our own, grouped by who calls it.
+pub fn routes(face: OwnFace) -> Router {
+    let operators =
+        Router::new().route("/health", get(status::health)).route("/metrics", get(status::metrics));
+    let anybody = Router::new()
+        .route("/auth/once", post(who::once))
+        .route("/auth/logout", post(who::log_out))
+        .route("/join", post(who::join));
+    let members = Router::new()
+        .route("/auth/me", get(who::me).patch(who::rename))
+        .route("/office", get(office::show).patch(office::rename))
+        .route("/people", get(people::list))
+        .route("/people/{id}", delete(people::remove));
+    let hosts = Router::new()
+        .route("/office/sharing", post(office::share))
+        .route("/invitations", get(office::invitations).post(office::invite))
+        .route("/invitations/{id}", delete(office::close_invitation))
+        .route("/tokens", post(tokens::mint))
+        .route("/tokens/{id}", delete(tokens::revoke));
+    let api = Router::new()
+        .merge(anybody)
+        .merge(members)
+        .merge(hosts)
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(wrong_method);
+    Router::new().merge(operators).nest("/api/v1", api).fallback(page::page).with_state(face)
+}
+
+async fn no_such_route() -> Response {
+    failure(StatusCode::NOT_FOUND, "not_found", "There is no such route.")
+}
+
+async fn wrong_method() -> Response {
+    failure(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This route does not do that.")
+}

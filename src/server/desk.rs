@@ -1,0 +1,150 @@
+//! The server's answers to its own page: the office's name, its addresses, sharing.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::{OpenError, here_url};
+use crate::faces::own::{Address, Desk, DeskError, Later, OfficeState, Picture};
+use crate::lan;
+use crate::store::{Store, StoreState, Table, Write};
+
+/// The rows of [`Table::Settings`] that are the office's.
+const NAME: &[u8] = b"office_name";
+const ID: &[u8] = b"office_id";
+/// What an office is called until somebody names it.
+const NAME_DEFAULT: &str = "Townhall";
+/// Sharing is on or off within this time; after it the page is told what is so far.
+const SHARE_WAIT: Duration = Duration::from_secs(3);
+
+/// What is wished for, and what has been done about it.
+pub(super) struct Wishes {
+    /// Whether to share.
+    pub(super) share: watch::Receiver<bool>,
+    /// What the office is called.
+    pub(super) name: watch::Receiver<String>,
+    /// The office's lasting id.
+    pub(super) id: String,
+    /// How it stands.
+    pub(super) done: watch::Sender<Standing>,
+}
+
+/// How the office stands on the network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Whether other computers may come in.
+    pub(super) shared: bool,
+    /// The name under which it is announced.
+    pub(super) host: Option<String>,
+}
+
+pub(super) struct FrontDesk {
+    store: Store,
+    store_state: watch::Receiver<StoreState>,
+    address: SocketAddr,
+    share: watch::Sender<bool>,
+    name: watch::Sender<String>,
+    standing: watch::Receiver<Standing>,
+}
+
+impl FrontDesk {
+    pub(super) fn open(store: Store, address: SocketAddr) -> Result<(Self, Wishes), OpenError> {
+        let setting = |key| {
+            let row = store.get(Table::Settings, key).map_err(|e| OpenError::Settings(e.to_string()))?;
+            Ok::<_, OpenError>(row.and_then(|row| String::from_utf8(row.to_vec()).ok()))
+        };
+        let id = match setting(ID)? {
+            Some(id) => id,
+            None => new_id(&store)?,
+        };
+        let name = setting(NAME)?.unwrap_or_else(|| NAME_DEFAULT.to_owned());
+        let (share, wish_share) = watch::channel(false);
+        let (name, wish_name) = watch::channel(name);
+        let (done, standing) = watch::channel(Standing::default());
+        let wishes = Wishes { share: wish_share, name: wish_name, id, done };
+        let store_state = store.state();
+        Ok((Self { store, store_state, address, share, name, standing }, wishes))
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn addresses(&self) -> Vec<Address> {
+        let port = self.address.port();
+        let found = lan::addresses().into_iter().map(|found| Address {
+            url: format!("http://{}/", SocketAddr::new(found.ip, port)),
+            ip: found.ip.to_string(),
+            interface: found.interface,
+            main: found.main,
+        });
+        found.collect()
+    }
+}
+
+/// Makes the office's id. When the disk does not take it now, the next start makes another.
+fn new_id(store: &Store) -> Result<String, OpenError> {
+    let mut bytes = [0_u8; 8];
+    getrandom::fill(&mut bytes).map_err(|e| OpenError::Settings(e.to_string()))?;
+    let id: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let put = Write::Put { table: Table::Settings, key: ID.into(), value: id.clone().into() };
+    if let Err(error) = store.commit(vec![put]) {
+        tracing::warn!(%error, "the office's id was not saved");
+    }
+    Ok(id)
+}
+
+impl Desk for FrontDesk {
+    fn office(&self) -> OfficeState {
+        let (standing, store) = (self.standing.borrow().clone(), *self.store_state.borrow());
+        let port = self.address.port();
+        let local_url = standing.host.map(|host| format!("http://{}:{port}/", host.trim_end_matches('.')));
+        OfficeState {
+            name: self.name.borrow().clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            sharing: standing.shared,
+            addresses: if standing.shared { self.addresses() } else { Vec::new() },
+            local_url,
+            store: match store {
+                StoreState::Writable => "writable",
+                StoreState::Full => "full",
+                StoreState::Faulty => "faulty",
+            },
+        }
+    }
+
+    fn here_url(&self) -> String {
+        here_url(self.address)
+    }
+
+    fn rename(&self, name: String) -> Later<'_, Result<(), DeskError>> {
+        Box::pin(async move {
+            let put = Write::Put { table: Table::Settings, key: NAME.into(), value: name.clone().into() };
+            let done = self.store.commit(vec![put]).map_err(|error| DeskError(error.to_string()))?;
+            match done.await {
+                Ok(Ok(_)) => {
+                    self.name.send_replace(name);
+                    Ok(())
+                }
+                Ok(Err(error)) => Err(DeskError(error.to_string())),
+                Err(_) => Err(DeskError("the store is closed".to_owned())),
+            }
+        })
+    }
+
+    fn share(&self, on: bool) -> Later<'_, ()> {
+        Box::pin(async move {
+            self.share.send_replace(on);
+            let mut standing = self.standing.clone();
+            let applied = standing.wait_for(|standing| standing.shared == on);
+            if tokio::time::timeout(SHARE_WAIT, applied).await.is_err() {
+                tracing::warn!(on, "sharing takes long to change");
+            }
+        })
+    }
+
+    fn picture(&self, text: &str) -> Option<Picture> {
+        lan::qr(text).ok().map(|qr| Picture { size: qr.size, path: qr.path })
+    }
+}

@@ -1,0 +1,66 @@
+//! What the window and the tray may do with a running office.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::desk::FrontDesk;
+use crate::auth::Auth;
+use crate::faces::own::{Desk, OfficeState};
+use crate::rooms::Rooms;
+
+/// A handle on a running office; cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    auth: Auth,
+    rooms: Rooms,
+    desk: Arc<FrontDesk>,
+}
+
+impl Handle {
+    pub(super) fn new(auth: Auth, rooms: Rooms, desk: Arc<FrontDesk>) -> Self {
+        Self { auth, rooms, desk }
+    }
+
+    /// Where this computer reaches the office.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.desk.address()
+    }
+
+    /// The office's URL on this computer, without any secret.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.desk.here_url()
+    }
+
+    /// A new link that logs this computer's window in, once. Its secret stands behind `#`, so it is never sent in a
+    /// request line.
+    #[must_use]
+    pub fn window_link(&self) -> String {
+        match self.auth.make_once() {
+            Ok(secret) => format!("{}#once={}", self.url(), secret.reveal()),
+            Err(error) => {
+                tracing::error!(%error, "no one-time link could be made");
+                self.url()
+            }
+        }
+    }
+
+    /// How many people are in a document now.
+    pub async fn people_here(&self) -> usize {
+        let here = self.rooms.here().await;
+        here.iter().map(|here| here.person.as_str()).collect::<BTreeSet<_>>().len()
+    }
+
+    /// The office as its page shows it: name, sharing, addresses.
+    #[must_use]
+    pub fn office(&self) -> OfficeState {
+        self.desk.office()
+    }
+
+    /// Lets other computers in, or shuts them out.
+    pub async fn share(&self, on: bool) {
+        self.desk.share(on).await;
+    }
+}

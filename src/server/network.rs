@@ -1,0 +1,152 @@
+//! Sharing: listeners on the office network's addresses, and the announcement, as long as the clerk wishes it.
+//!
+//! One listener for each address rather than one for all: the loopback listener stays as it is, adapters that lead to
+//! no office stay shut, and a cable that is put back in is followed.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::desk::{Standing, Wishes};
+use crate::config::limits::LAN_INTERFACE_CHECK;
+use crate::faces::door::{Door, Names};
+use crate::lan::{self, Announce, AnnounceOptions};
+
+pub(super) struct Network {
+    door: Door,
+    names: Names,
+    /// Where the first listener listens.
+    first: SocketAddr,
+    wishes: Wishes,
+    listeners: HashMap<IpAddr, CancellationToken>,
+    announce: Option<Announce>,
+    host: Option<watch::Receiver<String>>,
+}
+
+impl Network {
+    pub(super) fn new(door: Door, names: Names, first: SocketAddr, wishes: Wishes) -> Self {
+        Self { door, names, first, wishes, listeners: HashMap::new(), announce: None, host: None }
+    }
+
+    pub(super) async fn run(mut self, ending: CancellationToken) {
+        loop {
+            let on = *self.wishes.share.borrow_and_update();
+            if on {
+                self.open().await
+            } else {
+                self.close().await
+            }
+            self.tell(on);
+            tokio::select! {
+                () = ending.cancelled() => break,
+                wish = self.wishes.share.changed() => if wish.is_err() { break },
+                renamed = self.wishes.name.changed() => {
+                    if renamed.is_err() { break }
+                    // The next round announces the new name.
+                    self.say_goodbye().await;
+                }
+                () = host_changed(&mut self.host) => {}
+                () = tokio::time::sleep(LAN_INTERFACE_CHECK), if on => {}
+            }
+        }
+        self.close().await;
+    }
+
+    async fn open(&mut self) {
+        self.door.set_shared(true);
+        self.follow_addresses().await;
+        if self.announce.is_none() {
+            self.announce();
+        }
+    }
+
+    async fn close(&mut self) {
+        for (_, listener) in self.listeners.drain() {
+            listener.cancel();
+        }
+        self.door.set_shared(false);
+        self.say_goodbye().await;
+    }
+
+    /// Opens what is new, closes what is gone.
+    async fn follow_addresses(&mut self) {
+        if self.first.ip().is_unspecified() {
+            return;
+        }
+        let now: Vec<IpAddr> = lan::addresses().into_iter().map(|address| address.ip).collect();
+        self.listeners.retain(|ip, listener| {
+            let stays = now.contains(ip);
+            if !stays {
+                listener.cancel();
+                tracing::info!(%ip, "no longer shared on this address");
+            }
+            stays
+        });
+        for ip in now {
+            if ip == self.first.ip() || self.listeners.contains_key(&ip) {
+                continue;
+            }
+            match TcpListener::bind((ip, self.first.port())).await {
+                Ok(listener) => {
+                    let until = CancellationToken::new();
+                    self.listeners.insert(ip, until.clone());
+                    let door = self.door.clone();
+                    tokio::spawn(async move { door.accept(listener, until).await });
+                    tracing::info!(%ip, port = self.first.port(), "shared on this address");
+                }
+                Err(error) => tracing::debug!(%ip, %error, "this address cannot be shared on"),
+            }
+        }
+    }
+
+    fn announce(&mut self) {
+        let name = self.wishes.name.borrow_and_update().clone();
+        let options = AnnounceOptions {
+            host_label: lan::host_label(&name),
+            office_name: name,
+            port: self.first.port(),
+            id: self.wishes.id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        match Announce::start(&options) {
+            Ok(announce) => {
+                self.host = Some(announce.host_name());
+                self.announce = Some(announce);
+            }
+            // The address with its number still works, so this is no reason not to share.
+            Err(error) => tracing::warn!(%error, "not announced"),
+        }
+    }
+
+    async fn say_goodbye(&mut self) {
+        self.host = None;
+        if let Some(announce) = self.announce.take() {
+            announce.stop().await;
+        }
+    }
+
+    /// Tells the door and the page how the office stands.
+    fn tell(&mut self, shared: bool) {
+        let host = self.host.as_mut().map(|host| host.borrow_and_update().clone());
+        self.names.set_local(host.as_deref());
+        self.wishes.done.send_if_modified(|standing| {
+            let now = Standing { shared, host };
+            let changed = *standing != now;
+            *standing = now;
+            changed
+        });
+    }
+}
+
+/// Another host may have our name: then the network gives us a new one.
+async fn host_changed(host: &mut Option<watch::Receiver<String>>) {
+    if let Some(host) = host
+        && host.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
