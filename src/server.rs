@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::config::limits::STOP_DEADLINE;
 use crate::faces::door::{self, Door, Guard, Names};
 use crate::faces::own::{self, OwnFace};
+use crate::faces::yjs::{self, YjsFace};
 use crate::rooms::Rooms;
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
@@ -102,8 +103,14 @@ impl Server {
             metrics: metrics.clone(),
             desk: desk.clone(),
         });
+        let yjs = yjs::routes(YjsFace {
+            rooms: rooms.clone(),
+            auth: auth.clone(),
+            metrics: metrics.clone(),
+            query_tokens: config.query_tokens,
+        });
         let guard = Guard { names: names.clone(), auth: auth.clone(), metrics: metrics.clone() };
-        let routes = door::stack(own, guard);
+        let routes = door::stack(yjs.merge(own), guard);
         let door = Door::new(routes, config.realtime.connections_per_ip, metrics.clone());
         let network = Network::new(door.clone(), names, address, wishes);
         let handle = Handle::new(auth.clone(), rooms.clone(), desk);
