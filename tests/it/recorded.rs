@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use townhall::rooms::merge;
@@ -181,6 +182,12 @@ fn six_hundred_real_sessions_end_equal_to_yjs() {
     );
 }
 
+/// The updates of a few sessions, for those who need honest ones.
+pub(crate) fn honest(sessions: usize) -> Vec<Vec<Bytes>> {
+    let folder = tempfile::tempdir().expect("a folder");
+    read(&record(folder.path(), sessions)).into_iter().map(|session| session.received).collect()
+}
+
 fn write_answers(out: &mut Vec<u8>, answers: &[Answer]) {
     write_uint(out, answers.len() as u64);
     for (way, parts) in answers {
@@ -219,8 +226,10 @@ fn record(folder: &Path, sessions: usize) -> PathBuf {
 }
 
 /// Runs one of the scripts, fetching what it needs the first time.
-fn node(script: &str, paths: &[&Path], words: &[&str]) -> String {
+pub(crate) fn node(script: &str, paths: &[&Path], words: &[&str]) -> String {
+    static FETCHING: Mutex<()> = Mutex::new(());
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/yjs");
+    let _one_at_a_time = FETCHING.lock().unwrap_or_else(PoisonError::into_inner);
     if !home.join("node_modules/yjs").exists() {
         let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
         run(Command::new(npm).args(["ci", "--no-audit", "--no-fund"]).current_dir(&home));

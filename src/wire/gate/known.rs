@@ -116,6 +116,11 @@ impl Known {
         have.iter().all(|(client, clock)| self.clock(client) >= clock)
     }
 
+    #[cfg(test)]
+    pub(super) fn clocks_are(&mut self, have: &StateVector) {
+        self.clocks = have.iter().filter(|entry| entry.1 > 0).collect();
+    }
+
     /// Whether nothing is here.
     #[must_use]
     pub fn is_empty(&self) -> bool {

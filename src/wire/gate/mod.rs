@@ -11,6 +11,8 @@ mod known;
 mod order;
 mod parse;
 pub mod splice;
+#[cfg(test)]
+mod tests;
 mod vector;
 
 use thiserror::Error;

@@ -15,8 +15,8 @@ const HAS_RIGHT_ORIGIN: u8 = 0x40;
 const HAS_PARENT_SUB: u8 = 0x20;
 const KIND: u8 = 0x1f;
 
-/// Fewest bytes of a client's block: count, client, clock, and a struct of two.
-const SECTION_MIN_BYTES: usize = 5;
+/// Fewest bytes of a client's block: count, client and clock.
+const SECTION_MIN_BYTES: usize = 3;
 
 /// The name of one struct: client and clock.
 pub(super) type Id = (u64, u32);
