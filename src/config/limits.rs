@@ -19,6 +19,8 @@ pub const STATE_VECTOR_MAX_BYTES: usize = MIB;
 pub const UPDATE_NESTING_MAX: usize = 64;
 /// A document beyond this many bytes takes no further growth.
 pub const DOCUMENT_MAX_BYTES: usize = 64 * MIB;
+/// Writers and deleted ranges that a document may have together: they are what a room keeps in memory of it.
+pub const DOCUMENT_PARTS_MAX: usize = 400_000;
 /// Commands waiting for one room; a full mailbox stops the reading of the sockets that fill it.
 pub const ROOM_MAILBOX: usize = 256;
 /// Open rooms at once.
@@ -27,6 +29,10 @@ pub const ROOMS_OPEN_MAX: usize = 2_000;
 pub const ROOM_PEERS_MAX: usize = 2_048;
 /// A room nobody is in stays loaded this long, so that a reload of the page is warm.
 pub const ROOM_GRACE: Duration = Duration::from_secs(30);
+/// As [`ROOM_GRACE`], while more than half of all rooms are open.
+pub const ROOM_GRACE_CROWDED: Duration = Duration::from_secs(1);
+/// Commits refused in a row after which a room calls its disk faulty, whatever the store says of others.
+pub const SAVE_FAILURES_TOLD: u32 = 3;
 /// Edits of one room that were shown to its peers but are not on disk yet, in bytes; beyond it edits are refused.
 pub const ROOM_UNSAVED_MAX_BYTES: usize = 16 * MIB;
 /// Edits of one room kept for readers that fell behind, in bytes; who missed more gets the whole document again.

@@ -13,7 +13,7 @@ use townhall::wire::awareness::{self, Entry};
 use townhall::wire::gate::Known;
 
 use crate::harness::member::House;
-use crate::harness::typist::{Typist, state_vector};
+use crate::harness::typist::{Typist, state_vector, var_uint};
 
 const A_WHILE: Duration = Duration::from_millis(150);
 
@@ -293,4 +293,43 @@ async fn who_comes_back_gets_only_what_was_missed() {
     bob.peer.sync(had).await.unwrap();
     bob.until(|me| !me.parts.is_empty()).await;
     assert!(bob.parts[0].len() < 100, "{} bytes", bob.parts[0].len());
+}
+
+#[tokio::test]
+async fn a_large_edit_of_which_a_part_is_known_is_cut_and_others_go_on() {
+    let house = House::new();
+    let mut anne = house.join("d", "anne").await;
+    let mut bob = house.join("d", "bob").await;
+    anne.save(Typist::new(1).types("abc")).await;
+    anne.save(Typist::new(1).types(&"z".repeat(1_000_000))).await;
+    bob.until(|me| me.has(1, 1_000_000)).await;
+    bob.save(Typist::new(2).types("meanwhile")).await;
+    let bytes = bob.parts.concat();
+    assert!(String::from_utf8_lossy(&bytes).contains("abc"));
+}
+
+#[tokio::test]
+async fn a_document_of_countless_writers_takes_no_more() {
+    let house = House::new();
+    let mut anne = house.join("d", "anne").await;
+    let mut client = 1u64;
+    let mut refused = 0;
+    while refused == 0 {
+        // ten thousand writers of one letter each, in one update
+        let mut bytes = Vec::new();
+        var_uint(&mut bytes, 10_000);
+        for id in (client..client + 10_000).rev() {
+            bytes.push(1);
+            var_uint(&mut bytes, id);
+            bytes.extend([0, 4, 1, 1, b't', 1, b'x']);
+        }
+        bytes.push(0);
+        client += 10_000;
+        let before = anne.saved;
+        anne.edit(bytes.into()).await;
+        anne.until(|me| me.saved > before || !me.refused.is_empty()).await;
+        refused = anne.refused.len();
+        assert!(client < 1_000_000, "there is an end to it");
+    }
+    assert_eq!(anne.refused, [(1, Refusal::TooLarge)]);
 }
