@@ -237,8 +237,15 @@ fn walk(
     to: &[u8],
     each: &mut Each<'_>,
 ) -> Result<(), Fault> {
+    let mut before: Option<Vec<u8>> = None;
     for row in table.range::<&[u8]>(from..to)? {
         let (key, value) = row?;
+        // A damaged tree can lead to rows that nobody asked for.
+        let behind = before.as_deref().map_or(key.value() >= from, |before| key.value() > before);
+        if !behind || key.value() >= to {
+            return Err(Fault::Damaged("the rows are out of order".into()));
+        }
+        before = Some(key.value().to_vec());
         if !each(key.value(), value.value())? {
             break;
         }
