@@ -115,6 +115,16 @@ pub const SNAPSHOT_GENERATIONS: usize = 3;
 pub const SCRIBE_DEADLINE: Duration = Duration::from_secs(10);
 /// Memory the scribe may use, in bytes.
 pub const SCRIBE_MEMORY_BYTES: u64 = 1024 * MIB as u64;
+/// One question to the scribe, in bytes: the largest document, and the frames around its parts.
+pub const SCRIBE_QUESTION_MAX_BYTES: usize = DOCUMENT_MAX_BYTES + 16 * MIB;
+/// One answer of the scribe, in bytes: a tree is text, with the names of its blocks around it.
+pub const SCRIBE_ANSWER_MAX_BYTES: usize = 2 * DOCUMENT_MAX_BYTES;
+/// Parts of one document in a question; more are a snapshot that is overdue.
+pub const SCRIBE_PARTS_MAX: usize = 100_000;
+/// Questions waiting for the scribe; it answers one at a time.
+pub const SCRIBE_WAITING_MAX: usize = 64;
+/// Stack of the scribe's working thread, in bytes: trees are walked by recursion.
+pub const SCRIBE_STACK_BYTES: usize = 64 * MIB;
 /// An idle scribe is ended after this long: it costs memory and is quickly started.
 pub const SCRIBE_IDLE: Duration = Duration::from_secs(30);
 /// Text is written back this long after the last change…
