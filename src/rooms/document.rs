@@ -66,6 +66,8 @@ struct Room {
     disk: watch::Receiver<StoreState>,
     /// What the peers know of it.
     stored: StoreState,
+    /// Whether an edit of anybody was refused because too much waited to be saved.
+    turned_away: bool,
     /// Rings when nobody has been here for long enough.
     grace: Alarm,
     /// What this batch brought, to be handed out.
@@ -91,6 +93,7 @@ impl Room {
             snapshots: Snapshots::new(doc, metrics, start.rows),
             presence: Presence::default(),
             bench: Bench::default(),
+            turned_away: false,
             grace: Alarm::default(),
             fresh: Vec::new(),
             told: Vec::new(),

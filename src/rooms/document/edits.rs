@@ -79,6 +79,7 @@ impl Room {
         };
         if self.saving.is_full(update.as_ref().map_or(0, |(update, _)| update.len())) {
             peer.turned_away = true;
+            self.turned_away = true;
             peer.owed = peer.owed.saturating_add(1);
             return self.refuse(id, Refusal::NotSaved);
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Room, joined};
-use crate::config::limits::SAVE_FAILURES_TOLD;
+use crate::config::limits::{ROOM_UNSAVED_MAX_BYTES, SAVE_FAILURES_TOLD};
 use crate::id::PeerId;
 use crate::rooms::attendance::Hearing;
 use crate::rooms::event::{Edited, Frames};
@@ -72,6 +72,7 @@ impl Room {
         let (settled, rows) = self.saving.settle(landed);
         self.snapshots.count(rows);
         self.acknowledge(settled);
+        self.call_back();
         let disk = *self.disk.borrow();
         match (self.saving.failures(), disk) {
             (0, state) => self.store_is(state),
@@ -89,10 +90,20 @@ impl Room {
         if state == StoreState::Writable {
             self.saving.unblock();
         }
-        for (id, peer) in &mut self.peers {
+        for (id, peer) in &self.peers {
             peer.outbox.stored(*id, state);
-            if state == StoreState::Writable && std::mem::take(&mut peer.turned_away) {
-                peer.outbox.synced(*id, None, self.content.have()); // what was turned away may come now
+        }
+    }
+
+    /// What was turned away because too much waited may come now.
+    fn call_back(&mut self) {
+        if !self.turned_away || self.saving.is_full(ROOM_UNSAVED_MAX_BYTES / 2) {
+            return;
+        }
+        self.turned_away = false;
+        for (id, peer) in &mut self.peers {
+            if std::mem::take(&mut peer.turned_away) {
+                peer.outbox.synced(*id, None, self.content.have());
             }
         }
     }
