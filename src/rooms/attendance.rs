@@ -6,11 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Semaphore;
-
 use super::event::Gone;
 use super::{Here, Outbox};
 use crate::auth::Grant;
+use crate::config::limits::EDITS_OWED_MAX;
 use crate::id::{DocName, PeerId};
 use crate::telemetry::Metrics;
 
@@ -55,8 +54,6 @@ pub(super) struct Attendee {
     pub(super) owed: u32,
     /// An edit of it was refused because too much waited to be saved.
     pub(super) turned_away: bool,
-    /// The turn to have a large edit cut.
-    pub(super) cutting: Arc<Semaphore>,
     farewell: Option<Gone>,
     people: People,
     metrics: Metrics,
@@ -83,11 +80,15 @@ impl Attendee {
             asked: false,
             owed: 0,
             turned_away: false,
-            cutting: Arc::new(Semaphore::new(1)),
             farewell: Some(Gone::Fault),
             people: people.clone(),
             metrics: metrics.clone(),
         }
+    }
+
+    /// Remembers that the client counts edits which are not acknowledged yet.
+    pub(super) fn owe(&mut self, edits: u32) {
+        self.owed = self.owed.saturating_add(edits).min(EDITS_OWED_MAX);
     }
 
     /// Takes the peer out: told `why`, or nothing when it left by itself.

@@ -34,14 +34,14 @@ fn state(loaded: &Loaded) -> Vec<u8> {
 }
 
 /// A small disk of its own. Mounting needs root: without it the test says so and does nothing.
-pub(crate) struct SmallDisk {
-    pub(crate) root: PathBuf,
+struct SmallDisk {
+    root: PathBuf,
     /// Removed after the disk is unmounted.
     _dir: tempfile::TempDir,
 }
 
 impl SmallDisk {
-    pub(crate) fn mount(options: &str) -> Option<Self> {
+    fn mount(options: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk");
         fs::create_dir(&path).unwrap();
@@ -53,13 +53,13 @@ impl SmallDisk {
         None
     }
 
-    pub(crate) fn option(&self, options: &str, more: &[&str]) -> bool {
+    fn option(&self, options: &str, more: &[&str]) -> bool {
         let mut mount = Command::new("mount");
         mount.args(["-o", options]).args(more).arg(&self.root).stderr(Stdio::null());
         mount.status().is_ok_and(|status| status.success())
     }
 
-    pub(crate) fn path(&self) -> PathBuf {
+    fn path(&self) -> PathBuf {
         self.root.join("store")
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Open {
     pub(super) peer: Peer,
     /// What it was opened with.
     pub(super) grant: Grant,
+    /// A state vector from before a refusal: it is answered, unless the client asks anew.
+    pub(super) asked_before: Option<Bytes>,
 }
 
 /// What is known about an address.
@@ -27,10 +29,12 @@ pub(super) enum State {
     /// Somebody was refused. Providers 3 and 4 stay attached and may try again with another token, saying nothing
     /// else again: what they asked meanwhile is kept, newest only.
     Denied {
-        /// The last frame with a sync step 1.
+        /// The state vector of its last sync step 1.
         asked: Option<Bytes>,
-        /// The last frame with the client's presence.
+        /// Its presence.
         presence: Option<Bytes>,
+        /// Edits that were not even looked at; the client still counts them.
+        missed: u32,
     },
     /// In the document.
     Open(Open),
@@ -62,6 +66,14 @@ impl Addresses {
         self.0.iter_mut().find_map(|slot| match &mut slot.state {
             State::Open(open) if open.peer.id() == peer => Some((&slot.address, open)),
             _ => None,
+        })
+    }
+
+    /// Everybody who is in a document.
+    pub(super) fn open(&mut self) -> impl Iterator<Item = &mut Open> {
+        self.0.iter_mut().filter_map(|slot| match &mut slot.state {
+            State::Open(open) => Some(open),
+            State::Waiting(_) | State::Denied { .. } => None,
         })
     }
 

@@ -18,8 +18,8 @@ use super::socket::Closing;
 use super::{YJS_HOCUSPOCUS, keep, notice};
 use crate::auth::Grant;
 use crate::config::limits::{
-    ADDRESS_MAX_BYTES, DENIALS_PER_SOCKET_MAX, ROOM_TOLD_MAX_BYTES, UNAUTHENTICATED_MAX_BYTES,
-    UNAUTHENTICATED_MAX_MESSAGES, UNREADABLE_FRAMES_MAX,
+    ADDRESS_MAX_BYTES, DENIALS_PER_SOCKET_MAX, ROOM_TOLD_MAX_BYTES, SOCKET_BUFFER_BYTES,
+    UNAUTHENTICATED_MAX_BYTES, UNAUTHENTICATED_MAX_MESSAGES, UNREADABLE_FRAMES_MAX,
 };
 use crate::faces::Caller;
 use crate::id::{DocName, PeerId};
@@ -57,6 +57,7 @@ struct Hocuspocus {
     newcomers: Vec<(PeerId, Grant)>,
     lagged: Vec<PeerId>,
     admitted: bool,
+    ask_for_sign: bool,
     /// Bytes and messages taken before anybody had logged in.
     taken: (usize, usize),
     unreadable: u32,
@@ -89,6 +90,20 @@ impl Dialect for Hocuspocus {
             Err(_) => return self.unreadable(),
         }
         Ok(())
+    }
+
+    fn asks_for_sign(&mut self) -> bool {
+        std::mem::take(&mut self.ask_for_sign)
+    }
+
+    /// Everything that came along with a second token is here: whoever only sent that token waits for an answer to
+    /// the question from before. Provider 2 asks again by itself, and would count a second answer.
+    async fn heard_sign(&mut self) {
+        for open in self.addresses.open() {
+            if let Some(have) = open.asked_before.take() {
+                expect_goodbye(open.peer.sync(have).await);
+            }
+        }
     }
 
     fn heard_text(&mut self) -> Result<(), Closing> {
@@ -167,6 +182,7 @@ impl Hocuspocus {
             newcomers: Vec::new(),
             lagged: Vec::new(),
             admitted: false,
+            ask_for_sign: false,
             taken: (0, 0),
             unreadable: 0,
             denials: 0,
@@ -198,14 +214,12 @@ impl Hocuspocus {
                     Err(NotForRooms) => self.unreadable(),
                 };
             }
-            (Some(State::Denied { asked, .. }), Body::Sync(SyncMessage::Step1(_))) => {
-                *asked = Some(frame).filter(|frame| frame.len() <= UNAUTHENTICATED_MAX_BYTES).map(keep_all);
-            }
-            (Some(State::Denied { presence, .. }), Body::Awareness(_)) => {
-                *presence =
-                    Some(frame).filter(|frame| frame.len() <= UNAUTHENTICATED_MAX_BYTES).map(keep_all);
-            }
-            (Some(State::Denied { .. }), _) => {}
+            (Some(State::Denied { asked, presence, missed }), body) => match body {
+                Body::Sync(SyncMessage::Step1(have)) => *asked = small(have),
+                Body::Sync(_) => *missed = missed.saturating_add(1),
+                Body::Awareness(update) => *presence = small(update),
+                _ => {}
+            },
             (_, body) => {
                 self.addresses.wait(&address, frame).map_err(|TooMany| self.flooded())?;
                 // Provider 2 sends no token when it has none: its first question counts as an empty one.
@@ -244,12 +258,19 @@ impl Hocuspocus {
         self.newcomers.push((peer.id(), grant.clone()));
         say.push(encode(address, &Body::Authenticated { read_only: !grant.may_write() }));
         expect_goodbye(peer.who().await);
-        let open = Open { peer, grant };
+        let open = Open { peer, grant, asked_before: None };
         let before = self.addresses.put(address, State::Open(open)).map_err(|TooMany| self.flooded())?;
         match before {
             Some(State::Waiting(frames)) => self.replay(address, frames).await,
-            Some(State::Denied { asked, presence }) => {
-                self.replay(address, asked.into_iter().chain(presence).collect()).await
+            Some(State::Denied { asked, presence, missed }) => {
+                let Some(State::Open(open)) = self.addresses.get(address) else { return Ok(()) };
+                open.asked_before = asked;
+                self.ask_for_sign = open.asked_before.is_some();
+                expect_goodbye(open.peer.owe(missed).await);
+                if let Some(presence) = presence {
+                    expect_goodbye(open.peer.presence(presence).await);
+                }
+                Ok(())
             }
             // Somebody else took the place: the client says again who is there.
             Some(State::Open(_)) => {
@@ -292,7 +313,7 @@ impl Hocuspocus {
             return Err(Closing::UNAUTHORIZED);
         }
         say.push(encode(address, &Body::Denied(why.to_owned())));
-        let denied = State::Denied { asked: None, presence: None };
+        let denied = State::Denied { asked: None, presence: None, missed: 0 };
         self.addresses.put(address, denied).map_err(|TooMany| self.flooded())?;
         Ok(())
     }
@@ -317,8 +338,12 @@ struct NotForRooms;
 async fn hand_in(open: &mut Open, body: Body) -> Result<(), NotForRooms> {
     let peer = &open.peer;
     let handed = match body {
-        Body::Sync(SyncMessage::Step1(have)) => peer.sync(keep(have)).await,
-        Body::Sync(SyncMessage::Step2(update) | SyncMessage::Update(update)) => peer.edit(keep(update)).await,
+        Body::Sync(SyncMessage::Step1(have)) => {
+            open.asked_before = None;
+            open.peer.sync(keep(have)).await
+        }
+        Body::Sync(SyncMessage::Step2(update)) => peer.answer(keep(update)).await,
+        Body::Sync(SyncMessage::Update(update)) => peer.edit(keep(update)).await,
         Body::Awareness(update) => peer.presence(keep(update)).await,
         Body::QueryAwareness => peer.who().await,
         Body::Stateless(text) if text.len() > ROOM_TOLD_MAX_BYTES || notice::is_ours(&text) => {
@@ -347,6 +372,7 @@ fn say_often(say: &mut Say, times: u32, frame: &Bytes) {
     say.extend((0..times).map(|_| frame.clone()));
 }
 
-fn keep_all(frame: &Bytes) -> Bytes {
-    keep(frame.clone())
+/// What may be kept for somebody who is not let in.
+fn small(bytes: Bytes) -> Option<Bytes> {
+    Some(bytes).filter(|bytes| bytes.len() <= SOCKET_BUFFER_BYTES).map(keep)
 }

@@ -30,6 +30,17 @@ pub(super) trait Dialect: Send {
     /// A binary message came in; waits while a room's mailbox is full, and nobody reads the socket meanwhile.
     fn heard(&mut self, frame: Bytes, say: &mut Say) -> impl Future<Output = Result<(), Closing>> + Send;
 
+    /// Whether a sign of life should be asked for now: what the client said together with its last message comes
+    /// before the sign.
+    fn asks_for_sign(&mut self) -> bool {
+        false
+    }
+
+    /// A sign of life came in.
+    fn heard_sign(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// A text message came in.
     fn heard_text(&mut self) -> Result<(), Closing>;
 
@@ -47,12 +58,17 @@ pub(super) trait Dialect: Send {
 
     /// Whether a peer is still here.
     fn has(&self, peer: PeerId) -> bool;
+
+    /// How this dialect says a closing, where its clients take a code differently.
+    fn closing(closing: Closing) -> Closing {
+        closing
+    }
 }
 
 /// Talks until one side closes. The peers leave their rooms before the goodbyes, so that nobody sees a ghost.
 pub(super) async fn talk<D: Dialect>(socket: Socket, dialect: D, outbox: Outbox) {
     let mut session = Session::new(socket, dialect, outbox);
-    let closing = session.run().await;
+    let closing = D::closing(session.run().await);
     let Session { socket, dialect, outbox, .. } = session;
     drop(dialect);
     drop(outbox);
@@ -130,9 +146,12 @@ impl<D: Dialect> Session<D> {
                 match heard? {
                     Heard::Frame(frame) => self.dialect.heard(frame, &mut say).await?,
                     Heard::Text => self.dialect.heard_text()?,
-                    Heard::Sign => {}
+                    Heard::Sign => self.dialect.heard_sign().await,
                 }
                 self.say(&mut say).await?;
+                if self.dialect.asks_for_sign() {
+                    self.socket.ping().await?;
+                }
             }
             Turn::Told(events) => {
                 for (peer, event) in events {

@@ -199,6 +199,11 @@ impl Dialect for YWebsocket {
     fn has(&self, peer: PeerId) -> bool {
         self.peer.id() == peer
     }
+
+    /// Version 3.1 never comes back after 4400 to 4499, and a slow line is no reason for that.
+    fn closing(closing: Closing) -> Closing {
+        if closing == Closing::TIMEOUT { Closing::FULL } else { closing }
+    }
 }
 
 #[cfg(test)]

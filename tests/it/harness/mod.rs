@@ -5,7 +5,10 @@
 pub(crate) mod hocus;
 pub(crate) mod http;
 pub(crate) mod member;
+pub(crate) mod node;
 mod process;
+pub(crate) mod socket;
+pub(crate) mod stand;
 pub(crate) mod typist;
 
 use std::net::SocketAddr;
