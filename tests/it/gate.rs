@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use townhall::clock::Stopwatch;
+use townhall::config::limits::UPDATE_MAX_BYTES;
 use townhall::rooms::merge;
 use townhall::wire::gate::{Known, Placement, check, state_vector};
 use townhall::wire::varint::{write_buf, write_uint};
@@ -36,7 +37,7 @@ impl Dice {
     }
 
     fn below(&mut self, end: usize) -> usize {
-        ((self.next() >> 32) * end as u64 >> 32) as usize
+        (((self.next() >> 32) * end as u64) >> 32) as usize
     }
 
     fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
@@ -392,4 +393,94 @@ fn frames_of_strangers_are_answered() {
             assert_eq!(ysync::decode(&ysync::encode(&message)), Ok(message));
         }
     });
+}
+
+/// One client's structs as bytes.
+fn section(out: &mut Vec<u8>, client: u64, clock: u64, count: u64, mut one: impl FnMut(&mut Vec<u8>, u64)) {
+    write_uint(out, count);
+    write_uint(out, client);
+    write_uint(out, clock);
+    (0..count).for_each(|n| one(out, n));
+}
+
+fn reference(out: &mut Vec<u8>, client: u64, clock: u64) {
+    out.push(0x84);
+    write_uint(out, client);
+    write_uint(out, clock);
+    out.extend([1, b'x']);
+}
+
+/// Updates as large as a message may be, each the worst of its kind.
+fn largest() -> Vec<(&'static str, Vec<u8>)> {
+    let clients = 500_000;
+    let mut waiting = vec![];
+    write_uint(&mut waiting, clients);
+    for n in 0..clients {
+        // each waits for the next, so that nothing can begin before the last one was read
+        section(&mut waiting, n, 0, 1, |out, _| match n + 1 == clients {
+            true => out.extend([4, 1, 1, b't', 1, b'x']),
+            false => reference(out, n + 1, 0),
+        });
+    }
+    waiting.push(0);
+
+    let steps = 400_000;
+    let mut ladder = vec![2];
+    section(&mut ladder, 1, 0, steps, |out, n| reference(out, 2, n));
+    section(&mut ladder, 2, 0, steps, |out, n| match n {
+        0 => out.extend([4, 1, 1, b't', 1, b'x']),
+        _ => reference(out, 1, n - 1),
+    });
+    ladder.push(0);
+
+    let mut deletes = vec![1, 1, 1, 0, 0];
+    write_uint(&mut deletes, 1 << 30);
+    deletes.extend([1, 1]);
+    let count = 1_300_000;
+    write_uint(&mut deletes, count);
+    for n in (0..count).rev() {
+        write_uint(&mut deletes, 2 * (n * 7919 % count));
+        deletes.push(1);
+    }
+
+    let mut values = vec![1];
+    section(&mut values, 1, 0, 1, |out, _| {
+        out.extend([8, 1, 1, b't']);
+        write_uint(out, 1_000_000);
+        (0..1_000_000).for_each(|_| out.extend([117, 1, 118, 1, 1, b'k', 126]));
+    });
+    values.push(0);
+
+    let json =
+        [b"[\"".to_vec(), vec![b'{'; 4_000_000], b"\"".to_vec(), b",[]".repeat(1_000_000), b"]".to_vec()];
+    let mut embed = vec![1];
+    section(&mut embed, 1, 0, 1, |out, _| {
+        out.extend([5, 1, 1, b't']);
+        write_buf(out, &json.concat());
+    });
+    embed.push(0);
+    let clients_waiting = ("500,000 clients that wait for each other", waiting);
+    vec![
+        clients_waiting,
+        ("two clients that take turns 400,000 times", ladder),
+        ("1,300,000 deletes in disorder", deletes),
+        ("a million nested values", values),
+        ("eight million bytes of JSON", embed),
+    ]
+}
+
+#[test]
+fn the_largest_updates_are_answered_in_time() {
+    for (what, bytes) in largest() {
+        assert!(bytes.len() <= UPDATE_MAX_BYTES, "{what}: {} bytes", bytes.len());
+        let watch = Stopwatch::start();
+        let mut room = Room::default();
+        room.take(&bytes);
+        assert_eq!(room.parts.len(), 1, "{what} is let in");
+        room.compact();
+        room.take(&bytes);
+        let took = watch.elapsed();
+        println!("{what}: {} bytes, {took:?}", bytes.len());
+        assert!(took < Duration::from_secs(20), "{what} took {took:?}");
+    }
 }

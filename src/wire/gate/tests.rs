@@ -331,7 +331,10 @@ proptest! {
     }
 
     #[test]
-    fn deleted_ranges_are_kept_like_a_set(ranges in prop::collection::vec((0u32..200, 1u32..9), 1..60), many: bool) {
+    fn deleted_ranges_are_kept_like_a_set(
+        ranges in prop::collection::vec((0u32..200, 1u32..9), 1..60),
+        many: bool,
+    ) {
         let typed = update(7, 0, &[&[0, 250, 1]]);
         let mut known = Known::from_parts([&typed[..]].into_iter())?;
         let mut expected = std::collections::BTreeSet::new();
