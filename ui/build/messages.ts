@@ -3,8 +3,8 @@
 import { baseCompile, type CompileOptions } from '@intlify/message-compiler'
 import type { Plugin } from 'vite'
 
-// `mangle` is read by the compiler but missing from its types
-const OPTIONS = { jit: true, location: false, mangle: true } as CompileOptions
+// `minify` is read by the compiler but missing from its types
+const OPTIONS = { jit: true, location: false, minify: true } as CompileOptions
 
 type Tree = { [key: string]: string | Tree }
 

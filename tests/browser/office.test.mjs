@@ -1,0 +1,127 @@
+// The clerk hosts, a colleague joins with a phone, they write in one record at the same time.
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync } from 'node:fs'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import * as t from './town.mjs'
+
+const own = fileURLToPath(new URL('fixtures/reglement-feux.md', import.meta.url))
+const sample = fileURLToPath(new URL('../../../shared/samples/records/bylaw-noise-restrictions.md', import.meta.url))
+const files = [
+  { path: own, first: 'encadre les feux en plein air', second: 'applique ce règlement' },
+  ...(existsSync(sample) ? [{ path: sample, first: 'protect the public health', second: 'Any area zoned for residential use.' }] : []),
+]
+
+let town, browser
+before(async () => {
+  town = await t.Town.open()
+  browser = await t.openBrowser()
+})
+after(async () => {
+  await browser?.close()
+  await town?.close()
+})
+
+async function writeTogether(host, phone, file) {
+  await host.page.goto(`${town.here}/records`)
+  const id = await t.importFile(host.page, file.path)
+  for (const [who, base] of [[host, town.here], [phone, town.lan]]) {
+    await who.page.goto(`${base}/records/${id}`)
+    await t.textHolds(who.page, file.first)
+    await t.pillSays(who.page, 'saved')
+  }
+  await t.cursorAfter(host.page, file.first)
+  await t.cursorAfter(phone.page, file.second)
+  await Promise.all([
+    host.page.keyboard.type(' Écrit par le greffe.', { delay: 15 }),
+    phone.page.keyboard.type(' Written on the phone.', { delay: 15 }),
+  ])
+  for (const { page } of [host, phone]) {
+    await t.textHolds(page, 'Écrit par le greffe.')
+    await t.textHolds(page, 'Written on the phone.')
+    await t.pillSays(page, 'saved')
+  }
+  return id
+}
+
+test('a colleague joins by code from a phone and both write in an imported bylaw', async (scene) => {
+  scene.diagnostic(`the colleague uses ${town.lan}`)
+  const host = await t.person(browser)
+  const phone = await t.person(browser, { phone: true, language: 'fr' })
+  await t.hostLogsIn(town, host.page)
+  assert.equal(new URL(host.page.url()).hash, '', 'the one-time word stays out of the address bar')
+  const code = await t.share(host.page)
+  assert.match(code, /^[A-Z0-9]{4}-[A-Z0-9]{4}$/)
+  await t.joins(town, phone.page, code, 'Zoé Tremblay')
+
+  for (const file of files) {
+    const id = await writeTogether(host, phone, file)
+
+    const caret = host.page.locator('.text .caret')
+    await caret.waitFor({ state: 'attached' })
+    assert.equal(await caret.getAttribute('data-name'), 'Zoé Tremblay')
+    assert.equal(await caret.getAttribute('aria-hidden'), 'true')
+    assert.doesNotMatch(await t.text(host.page).innerText(), /Zoé Tremblay/, 'a name beside a cursor is no part of the text')
+    await host.page.getByTestId('people').getByRole('img', { name: 'Zoé Tremblay' }).waitFor()
+    assert.equal(await phone.page.getByTestId('people').getByRole('img').count(), 1)
+
+    const answer = await host.context.request.get(`${town.here}/api/v1/records/${id}/export`)
+    const exported = await answer.text()
+    const source = readFileSync(file.path, 'utf8')
+    const matter = source.slice(0, source.indexOf('\n---\n', 4) + 5)
+    assert.ok(exported.startsWith(matter), 'the front matter is untouched, byte for byte')
+    assert.match(exported, /Écrit par le greffe\./)
+    assert.match(exported, /Written on the phone\./)
+    assert.equal(exported.split('Écrit par le greffe.').length, 2, 'once')
+  }
+  assert.deepEqual(t.strangers([...host.asked, ...phone.asked], town), [])
+  assert.deepEqual([...host.complaints, ...phone.complaints], [])
+})
+
+test('plain words when a code is wrong, and the host ends a colleague’s access', async () => {
+  const host = await t.person(browser)
+  const guest = await t.person(browser, { phone: true })
+  await town.kill('SIGTERM')
+  await town.start()
+  await t.hostLogsIn(town, host.page)
+  const code = await t.share(host.page)
+
+  await guest.page.goto(`${town.lan}/`)
+  await guest.page.waitForURL('**/join')
+  await guest.page.locator('#code').fill('zzzz zzzz')
+  assert.equal(await guest.page.locator('#code').inputValue(), 'ZZZZ-ZZZZ')
+  await guest.page.locator('#name').fill('Ann')
+  await guest.page.locator('form [type=submit]').click()
+  await guest.page.getByRole('alert').filter({ hasText: 'This code is wrong or has run out.' }).waitFor()
+  await guest.page.locator('#code').fill(code.toLowerCase())
+  await guest.page.locator('form [type=submit]').click()
+  await guest.page.waitForURL('**/records')
+
+  await host.page.getByRole('button', { name: 'End access for Ann' }).click()
+  await host.page.getByRole('dialog').getByRole('button', { name: 'End access' }).click()
+  await host.page.getByRole('button', { name: 'End access for Ann' }).waitFor({ state: 'detached' })
+  await guest.page.goto(`${town.lan}/records`)
+  await guest.page.waitForURL('**/join**')
+})
+
+test('who may only read sees the text, and cannot change it', async () => {
+  const host = await t.person(browser)
+  const reader = await t.person(browser)
+  await town.kill('SIGTERM')
+  await town.start()
+  await t.hostLogsIn(town, host.page)
+  await t.share(host.page)
+  const before = await host.page.locator('.code [aria-hidden]').textContent()
+  await host.page.getByLabel('May only read').check()
+  await host.page.waitForFunction((old) => document.querySelector('.code [aria-hidden]')?.textContent !== old, before)
+  const code = (await host.page.locator('.code [aria-hidden]').textContent()).trim()
+  const id = await t.importFile(host.page, own)
+
+  await t.joins(town, reader.page, code, 'Reader')
+  assert.equal(await reader.page.getByRole('button', { name: 'New record' }).count(), 0)
+  await reader.page.goto(`${town.lan}/records/${id}`)
+  await t.textHolds(reader.page, 'encadre les feux')
+  await t.pillSays(reader.page, 'reading')
+  assert.equal(await t.text(reader.page).getAttribute('contenteditable'), 'false')
+  assert.equal(await reader.page.getByRole('toolbar').count(), 0)
+})

@@ -1,0 +1,83 @@
+// Nothing that was typed is lost when the office's computer is away, and nothing arrives twice.
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import * as t from './town.mjs'
+
+const file = fileURLToPath(new URL('fixtures/reglement-feux.md', import.meta.url))
+
+let town, browser
+before(async () => {
+  town = await t.Town.open()
+  browser = await t.openBrowser()
+})
+after(async () => {
+  await browser?.close()
+  await town?.close()
+})
+
+test('edits made while disconnected survive a reload and arrive once', async () => {
+  const host = await t.person(browser)
+  const { page, context } = host
+  let cut = false
+  await context.routeWebSocket(/\/hocuspocus/, (socket) => (cut ? socket.close() : socket.connectToServer()))
+  await t.hostLogsIn(town, page)
+  const id = await t.importFile(page, file)
+  const record = `${town.here}/records/${id}`
+  await page.goto(record)
+  await t.cursorAfter(page, 'encadre les feux')
+  await page.keyboard.type(' Avant la panne.')
+  await t.pillSays(page, 'saved')
+
+  await town.kill('SIGKILL')
+  await t.pillSays(page, 'offline')
+  await page.keyboard.type(' Pendant la panne.')
+  await page.locator('[data-testid=pill]').filter({ hasText: /18 changes kept on this device/ }).waitFor()
+
+  // the page is asked whether it may go while something is unsent
+  let warned = false
+  page.on('dialog', (dialog) => {
+    warned ||= dialog.type() === 'beforeunload'
+    void dialog.accept()
+  })
+  await town.start()
+  cut = true
+  await page.reload()
+  assert.ok(warned, 'closing a page with unsent changes asks first')
+  await t.pillSays(page, 'offline')
+  await page.locator('[data-testid=pill]').filter({ hasText: /18 changes kept on this device/ }).waitFor()
+  await t.textHolds(page, 'Avant la panne. Pendant la panne.')
+
+  cut = false
+  await t.pillSays(page, 'saved')
+  const other = await t.person(browser)
+  await town.kill('SIGKILL')
+  await town.start()
+  await t.hostLogsIn(town, other.page)
+  await other.page.goto(record)
+  await t.textHolds(other.page, 'Avant la panne. Pendant la panne.')
+  const shown = await t.text(other.page).innerText()
+  assert.equal(shown.split('Pendant la panne.').length, 2, 'once')
+
+  const exported = await (await other.context.request.get(`${town.here}/api/v1/records/${id}/export`)).text()
+  assert.equal(exported.split('Avant la panne. Pendant la panne.').length, 2, 'once')
+  assert.deepEqual(t.strangers([...host.asked, ...other.asked], town), [])
+})
+
+test('an open page goes on by itself when the office’s computer comes back', async () => {
+  const { page } = await t.person(browser)
+  await town.kill('SIGTERM')
+  await town.start()
+  await t.hostLogsIn(town, page)
+  const id = await t.importFile(page, file)
+  await page.goto(`${town.here}/records/${id}`)
+  await t.pillSays(page, 'saved')
+  await t.cursorAfter(page, 'doit obéir à ses ordres')
+  await town.kill('SIGKILL')
+  await page.keyboard.type(' Hors ligne.')
+  await t.pillSays(page, 'offline')
+  await town.start()
+  await t.pillSays(page, 'reconnected')
+  await t.pillSays(page, 'saved')
+  assert.equal((await t.text(page).innerText()).split('Hors ligne.').length, 2)
+})

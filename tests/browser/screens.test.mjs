@@ -1,0 +1,83 @@
+// Every screen, in both languages, light and dark, on a phone and on a desk: nothing for axe to find, nothing asked of another host.
+import assert from 'node:assert/strict'
+import { mkdirSync } from 'node:fs'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { AxeBuilder } from '@axe-core/playwright'
+import * as t from './town.mjs'
+
+const file = fileURLToPath(new URL('fixtures/reglement-feux.md', import.meta.url))
+const shots = process.env.SHOTS
+const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
+
+let town, browser, cookies, record
+before(async () => {
+  town = await t.Town.open()
+  browser = await t.openBrowser()
+  const host = await t.person(browser)
+  await t.hostLogsIn(town, host.page)
+  cookies = await host.context.cookies()
+})
+after(async () => {
+  await browser?.close()
+  await town?.close()
+})
+
+async function look(page, name) {
+  await page.waitForTimeout(250) // what slides in has arrived
+  const found = await new AxeBuilder({ page }).withTags(RULES).analyze()
+  if (shots) {
+    mkdirSync(shots, { recursive: true })
+    await page.screenshot({ path: `${shots}/${name}.png`, fullPage: true })
+  }
+  const told = found.violations.map((v) => `${name}: ${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(' | ')}`)
+  assert.deepEqual(told, [])
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+  assert.ok(wide <= 0, `${name} is ${wide} px wider than the screen`)
+}
+
+const ways = ['en', 'fr'].flatMap((language) => [false, true].flatMap((dark) => [false, true].map((phone) => ({ language, dark, phone }))))
+for (const way of ways) {
+  const name = `${way.phone ? 390 : 1280}-${way.dark ? 'dark' : 'light'}-${way.language}`
+  test(`no screen has a barrier: ${name}`, async () => {
+    const guest = await t.person(browser, way)
+    await guest.page.goto(`${town.here}/join`)
+    await guest.page.locator('#code').waitFor()
+    assert.equal(await guest.page.evaluate(() => document.documentElement.lang), way.language)
+    await look(guest.page, `join-${name}`)
+    await guest.page.locator('form [type=submit]').click()
+    await guest.page.locator('#code-wrong').waitFor()
+    await look(guest.page, `join-wrong-${name}`)
+    await guest.context.close()
+
+    const host = await t.person(browser, way)
+    await host.context.addCookies(cookies)
+    const { page } = host
+    if (!record) {
+      await page.goto(`${town.here}/records`)
+      await page.locator('h2').waitFor()
+      await look(page, `records-empty-${name}`)
+      await page.goto(town.here)
+      await page.getByRole('switch').waitFor()
+      await look(page, `start-closed-${name}`)
+      record = await t.importFile(page, file)
+      await look(page, `imported-${name}`)
+    }
+    await page.goto(town.here)
+    await t.share(page)
+    await look(page, `start-${name}`)
+    await page.goto(`${town.here}/records`)
+    await page.locator('.row').first().waitFor()
+    await look(page, `records-${name}`)
+    await page.locator('main .button-main').click()
+    await page.getByRole('dialog').waitFor()
+    await look(page, `new-${name}`)
+    await page.goto(`${town.here}/records/${record}`)
+    await t.pillSays(page, 'saved')
+    await t.textHolds(page, 'encadre les feux')
+    await look(page, `editor-${name}`)
+    assert.deepEqual(t.strangers([...guest.asked, ...host.asked], town), [])
+    assert.deepEqual(host.complaints, [])
+    await host.context.close()
+  })
+}
