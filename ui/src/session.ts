@@ -17,8 +17,12 @@ function takeOnce(): string | null {
   return said
 }
 
+// taken before the router looks at the address, so that it comes back nowhere
+let onceWord = takeOnce()
+
 async function find(): Promise<void> {
-  const token = takeOnce()
+  const token = onceWord
+  onceWord = null
   if (token !== null) {
     try {
       user.value = await api.once(token)

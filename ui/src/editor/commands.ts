@@ -1,6 +1,6 @@
 // What the toolbar does to the text.
 import type { Editor } from '@tiptap/core'
-import type { Transaction } from '@tiptap/pm/state'
+import { TextSelection, type Transaction } from '@tiptap/pm/state'
 import { addColumnAfter, addRowAfter, deleteColumn, deleteRow, deleteTable, isInTable } from '@tiptap/pm/tables'
 
 const NEW_TABLE = { rows: 3, columns: 3 }
@@ -46,11 +46,29 @@ export function toggleList(editor: Editor, kind: 'bullet_list' | 'ordered_list')
   else editor.chain().focus().toggleList(kind, 'list_item').run()
 }
 
+/** Whether nothing follows the block that the cursor is in: what is inserted there needs a line to go on with. */
+const atEnd = (editor: Editor) => editor.state.selection.$to.indexAfter(0) >= editor.state.doc.childCount
+
 export function insertTable(editor: Editor): void {
   const cell = (type: string) => ({ type, content: [{ type: 'paragraph' }] })
   const row = (type: string) => ({ type: 'table_row', content: Array.from({ length: NEW_TABLE.columns }, () => cell(type)) })
   const body = Array.from({ length: NEW_TABLE.rows - 1 }, () => row('table_cell'))
-  editor.chain().focus().insertContent([{ type: 'table', content: [row('table_header'), ...body] }, { type: 'paragraph' }]).run()
+  const start = editor.state.selection.$from.before(1)
+  const after = atEnd(editor) ? [{ type: 'paragraph' }] : []
+  editor
+    .chain()
+    .focus()
+    .insertContent([{ type: 'table', content: [row('table_header'), ...body] }, ...after])
+    .command(({ tr }) => {
+      let cellAt = -1
+      tr.doc.nodesBetween(start, tr.doc.content.size, (node, pos) => {
+        if (cellAt < 0 && node.type.name === 'table_header') cellAt = pos
+        return cellAt < 0
+      })
+      if (cellAt >= 0) tr.setSelection(TextSelection.near(tr.doc.resolve(cellAt + 1)))
+      return true
+    })
+    .run()
 }
 
 export const inTable = (editor: Editor) => isInTable(editor.state)
@@ -61,7 +79,7 @@ export function table(editor: Editor, what: keyof typeof TABLE): void {
 }
 
 export function insertRule(editor: Editor): void {
-  editor.chain().focus().insertContent([{ type: 'horizontal_rule' }, { type: 'paragraph' }]).run()
+  editor.chain().focus().insertContent([{ type: 'horizontal_rule' }, ...(atEnd(editor) ? [{ type: 'paragraph' }] : [])]).run()
 }
 
 export function setLink(editor: Editor, href: string): void {

@@ -37,17 +37,16 @@ export function useOffice() {
   }
 
   async function refresh() {
-    try {
-      const [now, who, all] = await Promise.all([api.office(), api.people(), list()])
-      const moved = office.value !== null && office.value.addresses[0]?.url !== now.addresses[0]?.url
-      office.value = now
-      people.value = who
-      records.value = all.sort((a, b) => b.updated_at.localeCompare(a.updated_at))
-      failed.value = null
-      if (now.sharing && (invitation.value === null || moved)) await findInvitation()
-    } catch (error) {
-      failed.value = error
-    }
+    // one part that fails does not take the others from the screen
+    const [now, who, all] = await Promise.allSettled([api.office(), api.people(), list()])
+    if (who.status === 'fulfilled') people.value = who.value
+    if (all.status === 'fulfilled') records.value = all.value.sort((a, b) => b.updated_at.localeCompare(a.updated_at))
+    const lost = [now, who, all].find((part) => part.status === 'rejected')
+    failed.value = lost?.reason ?? null
+    if (now.status === 'rejected') return
+    const moved = office.value !== null && office.value.addresses[0]?.url !== now.value.addresses[0]?.url
+    office.value = now.value
+    if (now.value.sharing && (invitation.value === null || moved)) await findInvitation().catch((error: unknown) => (failed.value = error))
   }
 
   return {
