@@ -47,7 +47,7 @@ impl Failed {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(flags) => serve(&flags),
-        Command::Scribe => Err(Failed(FAILED, "the scribe is not there yet".to_owned())),
+        Command::Scribe => townhall::scribe::child().map_err(|error| Failed::new(FAILED, &error)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,6 +19,8 @@ pub const STATE_VECTOR_MAX_BYTES: usize = MIB;
 pub const UPDATE_NESTING_MAX: usize = 64;
 /// A document beyond this many bytes takes no further growth.
 pub const DOCUMENT_MAX_BYTES: usize = 64 * MIB;
+/// Writers and deleted ranges that a document may have together: they are what a room keeps in memory of it.
+pub const DOCUMENT_PARTS_MAX: usize = 400_000;
 /// Commands waiting for one room; a full mailbox stops the reading of the sockets that fill it.
 pub const ROOM_MAILBOX: usize = 256;
 /// Open rooms at once.
@@ -27,6 +29,10 @@ pub const ROOMS_OPEN_MAX: usize = 2_000;
 pub const ROOM_PEERS_MAX: usize = 2_048;
 /// A room nobody is in stays loaded this long, so that a reload of the page is warm.
 pub const ROOM_GRACE: Duration = Duration::from_secs(30);
+/// As [`ROOM_GRACE`], while more than half of all rooms are open.
+pub const ROOM_GRACE_CROWDED: Duration = Duration::from_secs(1);
+/// Commits refused in a row after which a room calls its disk faulty, whatever the store says of others.
+pub const SAVE_FAILURES_TOLD: u32 = 3;
 /// Edits of one room that were shown to its peers but are not on disk yet, in bytes; beyond it edits are refused.
 pub const ROOM_UNSAVED_MAX_BYTES: usize = 16 * MIB;
 /// Edits of one room kept for readers that fell behind, in bytes; who missed more gets the whole document again.
@@ -111,6 +117,16 @@ pub const SNAPSHOT_GENERATIONS: usize = 3;
 pub const SCRIBE_DEADLINE: Duration = Duration::from_secs(10);
 /// Memory the scribe may use, in bytes.
 pub const SCRIBE_MEMORY_BYTES: u64 = 1024 * MIB as u64;
+/// One question to the scribe, in bytes: the largest document, and the frames around its parts.
+pub const SCRIBE_QUESTION_MAX_BYTES: usize = DOCUMENT_MAX_BYTES + 16 * MIB;
+/// One answer of the scribe, in bytes: a tree is text, with the names of its blocks around it.
+pub const SCRIBE_ANSWER_MAX_BYTES: usize = 2 * DOCUMENT_MAX_BYTES;
+/// Parts of one document in a question; more are a snapshot that is overdue.
+pub const SCRIBE_PARTS_MAX: usize = 100_000;
+/// Questions waiting for the scribe; it answers one at a time.
+pub const SCRIBE_WAITING_MAX: usize = 64;
+/// Stack of the scribe's working thread, in bytes: trees are walked by recursion.
+pub const SCRIBE_STACK_BYTES: usize = 64 * MIB;
 /// An idle scribe is ended after this long: it costs memory and is quickly started.
 pub const SCRIBE_IDLE: Duration = Duration::from_secs(30);
 /// Text is written back this long after the last change…

@@ -147,6 +147,7 @@ impl Door {
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_DEADLINE)
             .max_headers(HEADERS_MAX)
+            .max_header_size(REQUEST_HEAD_MAX_BYTES)
             .max_buf_size(REQUEST_HEAD_MAX_BYTES)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();

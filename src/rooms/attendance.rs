@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Semaphore;
+
 use super::event::Gone;
 use super::{Here, Outbox};
 use crate::auth::Grant;
@@ -54,6 +56,8 @@ pub(super) struct Attendee {
     pub(super) owed: u32,
     /// An edit of it was refused because too much waited to be saved.
     pub(super) turned_away: bool,
+    /// The turn to have a large edit cut.
+    pub(super) cutting: Arc<Semaphore>,
     farewell: Option<Gone>,
     people: People,
     metrics: Metrics,
@@ -80,6 +84,7 @@ impl Attendee {
             asked: false,
             owed: 0,
             turned_away: false,
+            cutting: Arc::new(Semaphore::new(1)),
             farewell: Some(Gone::Fault),
             people: people.clone(),
             metrics: metrics.clone(),

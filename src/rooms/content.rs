@@ -12,7 +12,7 @@ use super::event::{Edited, Frames, Refusal};
 use super::merge;
 use super::outbox::Said;
 use crate::config::limits::{
-    DOCUMENT_MAX_BYTES, ROOM_RECENT_MAX_BYTES, ROOM_TAIL_MAX_BYTES, ROOM_TAIL_MAX_EDITS, UPDATE_MAX_BYTES,
+    DOCUMENT_MAX_BYTES, DOCUMENT_PARTS_MAX, ROOM_RECENT_MAX_BYTES, ROOM_TAIL_MAX_BYTES, ROOM_TAIL_MAX_EDITS,
 };
 use crate::id::PeerId;
 use crate::wire::gate::{self, Known, Placement, Structure};
@@ -26,6 +26,8 @@ pub(super) enum Verdict {
     Nothing,
     /// It belongs in, in this form.
     New(Bytes, Box<Structure>),
+    /// A part of it is known: the rest belongs in, once it is [`cut`] off.
+    Overlap(Bytes),
     /// Something before it is missing.
     Gap,
     /// It does not belong in.
@@ -35,6 +37,8 @@ pub(super) enum Verdict {
 /// One document's content.
 pub(super) struct Content {
     known: Known,
+    /// Not less than what `known` holds: counting exactly takes long.
+    parts_at_most: usize,
     have: Option<Bytes>,
     /// The state up to and including edit `merged`.
     base: Bytes,
@@ -50,6 +54,7 @@ pub(super) struct Content {
 impl Content {
     pub(super) fn new(known: Known, base: Bytes) -> Self {
         Self {
+            parts_at_most: known.parts(),
             known,
             have: None,
             base,
@@ -61,43 +66,32 @@ impl Content {
         }
     }
 
-    /// What becomes of an edit. Changes nothing.
-    pub(super) fn judge(&mut self, update: Bytes) -> Verdict {
-        if update.len() > UPDATE_MAX_BYTES {
-            return Verdict::Refused(Refusal::TooLarge);
-        }
-        let Ok(structure) = gate::check(&update) else { return Verdict::Refused(Refusal::Malformed) };
+    /// What becomes of an edit that is well-formed. Changes nothing.
+    pub(super) fn judge(&mut self, update: Bytes, structure: Box<Structure>) -> Verdict {
         match self.known.place(&structure) {
             Placement::Nothing => Verdict::Nothing,
             Placement::Gap => Verdict::Gap,
             Placement::New => self.room_for(update, structure),
-            Placement::Overlap => self.judge_rest(&update),
+            Placement::Overlap => Verdict::Overlap(update),
         }
     }
 
-    /// Judges what is left of an edit of which a part is known: nobody rewrites an old clock.
-    fn judge_rest(&mut self, update: &Bytes) -> Verdict {
-        let have = self.have();
-        let Ok(rest) = merge::cut(update, &have) else { return Verdict::Refused(Refusal::Malformed) };
-        let Ok(structure) = gate::check(&rest) else { return Verdict::Refused(Refusal::Malformed) };
-        match self.known.place(&structure) {
-            Placement::Nothing => Verdict::Nothing,
-            Placement::Gap => Verdict::Gap,
-            Placement::New => self.room_for(rest, structure),
-            Placement::Overlap => Verdict::Refused(Refusal::Malformed),
+    fn room_for(&mut self, update: Bytes, structure: Box<Structure>) -> Verdict {
+        let parts = structure.parts();
+        if self.parts_at_most + parts > DOCUMENT_PARTS_MAX {
+            self.parts_at_most = self.known.parts();
         }
-    }
-
-    fn room_for(&self, update: Bytes, structure: Structure) -> Verdict {
-        if self.bytes() + update.len() > DOCUMENT_MAX_BYTES {
+        let fits = self.parts_at_most + parts <= DOCUMENT_PARTS_MAX;
+        if !fits || self.bytes() + update.len() > DOCUMENT_MAX_BYTES {
             return Verdict::Refused(Refusal::TooLarge);
         }
-        Verdict::New(update, Box::new(structure))
+        Verdict::New(update, structure)
     }
 
     /// Takes in an edit that was judged new just now; gives it with its number.
     pub(super) fn accept(&mut self, origin: PeerId, update: Bytes, structure: &Structure) -> Said {
         self.known.absorb(structure);
+        self.parts_at_most += structure.parts();
         self.have = None;
         self.last += 1;
         self.tail_bytes += update.len();
@@ -162,4 +156,11 @@ impl Content {
             }
         }
     }
+}
+
+/// Cuts off an edit what is known already: nobody rewrites an old clock.
+pub(super) fn cut(update: &Bytes, have: &[u8]) -> Result<(Bytes, Box<Structure>), Refusal> {
+    let rest = merge::cut(update, have).map_err(|_| Refusal::Malformed)?;
+    let structure = gate::check(&rest).map_err(|_| Refusal::Malformed)?;
+    Ok((rest, Box::new(structure)))
 }

@@ -3,6 +3,8 @@
 //! Owns its peers and the order of what happens. It takes everything that is ready, changes state without awaiting,
 //! and then hands out, once for each batch (`handout`). Does not know dialects, nor what the document says.
 
+mod edits;
+mod farewell;
 mod handout;
 #[cfg(test)]
 mod tests;
@@ -11,13 +13,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::alarm::Alarm;
 use super::attendance::{Attendee, Hearing};
-use super::content::{Content, Verdict};
-use super::event::{Gone, Refusal};
+use super::content::Content;
 use super::load::{Start, load};
 use super::outbox::Said;
 use super::peer::{Command, Leaving};
@@ -29,12 +29,12 @@ use super::work::Bench;
 use super::{OpenError, Outbox, Peer, merge};
 use crate::auth::Grant;
 use crate::config::limits::{
-    ROOM_FAREWELL_MAX, ROOM_GRACE, ROOM_MAILBOX, ROOM_PEERS_MAX, ROOM_TOLD_MAX_BYTES,
-    ROOM_WORK_INLINE_MAX_BYTES, STATE_VECTOR_MAX_BYTES,
+    ROOM_MAILBOX, ROOM_PEERS_MAX, ROOM_TOLD_MAX_BYTES, ROOM_WORK_INLINE_MAX_BYTES, STATE_VECTOR_MAX_BYTES,
 };
 use crate::id::PeerId;
 use crate::store::StoreState;
-use crate::wire::{awareness, gate};
+use crate::wire::awareness;
+use crate::wire::gate;
 
 /// Loads the document, then lives until nobody needs it.
 pub(super) async fn run(listing: Listing, mut commands: mpsc::Receiver<Command>) {
@@ -63,7 +63,11 @@ struct Room {
     snapshots: Snapshots,
     presence: Presence,
     bench: Bench,
+    disk: watch::Receiver<StoreState>,
+    /// What the peers know of it.
     stored: StoreState,
+    /// Whether an edit of anybody was refused because too much waited to be saved.
+    turned_away: bool,
     /// Rings when nobody has been here for long enough.
     grace: Alarm,
     /// What this batch brought, to be handed out.
@@ -77,7 +81,11 @@ impl Room {
     fn new(listing: Listing, start: Start) -> Self {
         let (store, doc) = (listing.house.store.clone(), listing.doc.clone());
         let metrics = listing.house.metrics.clone();
+        let mut disk = store.state();
+        let stored = *disk.borrow_and_update();
         let mut room = Self {
+            disk,
+            stored,
             leaving: Arc::default(),
             peers: BTreeMap::new(),
             content: start.content,
@@ -85,21 +93,19 @@ impl Room {
             snapshots: Snapshots::new(doc, metrics, start.rows),
             presence: Presence::default(),
             bench: Bench::default(),
-            stored: StoreState::Writable,
+            turned_away: false,
             grace: Alarm::default(),
             fresh: Vec::new(),
             told: Vec::new(),
             asks: BTreeMap::new(),
             listing,
         };
-        room.grace.set(ROOM_GRACE);
+        room.grace.set(room.listing.house.grace());
         room
     }
 
     async fn live(mut self, mut commands: mpsc::Receiver<Command>) {
         let stop = self.listing.house.stop.clone();
-        let mut store = self.listing.house.store.state();
-        self.stored = *store.borrow_and_update();
         let mut watched = true;
         loop {
             let mut first = None;
@@ -111,9 +117,10 @@ impl Room {
                 landed = self.snapshots.next() => if let Some(landed) = landed {
                     self.snapshots.settle(landed);
                 },
-                changed = store.changed(), if watched => {
+                changed = self.disk.changed(), if watched => {
                     watched = changed.is_ok();
-                    self.store_is(*store.borrow_and_update());
+                    let state = *self.disk.borrow_and_update();
+                    self.store_is(state);
                 }
                 () = self.leaving.wait() => {}
                 command = commands.recv() => first = command,
@@ -122,7 +129,7 @@ impl Room {
                         commands.close(); // who is just coming tries again and finds the next room
                         return;
                     }
-                    self.grace.set(ROOM_GRACE);
+                    self.grace.set(self.listing.house.grace());
                 }
             }
             self.batch(first, &mut commands);
@@ -148,7 +155,7 @@ impl Room {
     fn handle(&mut self, command: Command) {
         match command {
             Command::Open { grant, outbox, reply } => self.open(grant, outbox, reply),
-            Command::Edit { peer, update, whole } => self.edit(peer, update, whole),
+            Command::Edit { peer, update, read, whole } => self.edit(peer, update, read, whole),
             Command::Owe { peer, edits } => self.owe(peer, edits),
             Command::Ask { peer } => self.ask(peer),
             Command::Sync { peer, have } => self.sync(peer, have),
@@ -156,6 +163,7 @@ impl Room {
             Command::Who { peer } => self.who(peer),
             Command::Resync { peer } => self.resync(peer),
             Command::Tell { peer, text } => self.tell(peer, text),
+            Command::Rest { peer, rest, whole } => self.rest(peer, rest, whole),
             #[cfg(test)]
             Command::Panic => panic!("as asked"),
         }
@@ -196,63 +204,7 @@ impl Room {
         self.asks.remove(&id);
         if self.peers.is_empty() {
             self.snapshots.want();
-            self.grace.set(ROOM_GRACE);
-        }
-    }
-
-    fn edit(&mut self, id: PeerId, update: Bytes, whole: bool) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        if !peer.grant.holds() {
-            return self.refuse(id, Refusal::ReadOnly);
-        }
-        match self.content.judge(update) {
-            Verdict::Nothing => {
-                peer.asked = false;
-                self.saving.add(id, None);
-            }
-            Verdict::Refused(why) => return self.refuse(id, why),
-            _ if !peer.grant.may_write() => return self.refuse(id, Refusal::ReadOnly),
-            Verdict::Gap => {
-                peer.owe(1);
-                if !peer.asked {
-                    peer.asked = true;
-                    peer.outbox.synced(id, None, self.content.have());
-                }
-                return;
-            }
-            Verdict::New(update, _) if self.saving.is_full(update.len()) => {
-                peer.turned_away = true;
-                peer.owe(1);
-                return self.refuse(id, Refusal::NotSaved);
-            }
-            Verdict::New(update, structure) => {
-                peer.asked = false;
-                let said = self.content.accept(id, update.clone(), &structure);
-                self.fresh.push(said);
-                self.saving.add(id, Some(update));
-            }
-        }
-        if whole {
-            (0..std::mem::take(&mut peer.owed)).for_each(|_| self.saving.add(id, None));
-        }
-    }
-
-    fn owe(&mut self, id: PeerId, edits: u32) {
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.owe(edits);
-        }
-    }
-
-    fn ask(&mut self, id: PeerId) {
-        if let Some(peer) = self.peers.get(&id).filter(|peer| peer.grant.holds()) {
-            peer.outbox.synced(id, None, self.content.have());
-        }
-    }
-
-    fn refuse(&self, id: PeerId, why: Refusal) {
-        self.listing.house.metrics.refuse(why.word());
-        if let Some(peer) = self.peers.get(&id) {
-            peer.outbox.refused(id, why);
+            self.grace.set(self.listing.house.grace());
         }
     }
 
@@ -318,48 +270,6 @@ impl Room {
     /// Whether the room could end without anybody missing it.
     fn is_idle(&self) -> bool {
         self.peers.is_empty() && self.saving.is_done() && !self.bench.is_busy() && !self.snapshots.is_busy()
-    }
-
-    /// The office stops: finish what was handed in, say goodbye, write a last snapshot.
-    async fn farewell(mut self, mut commands: mpsc::Receiver<Command>) {
-        commands.close();
-        while !commands.is_empty() {
-            self.batch(None, &mut commands);
-        }
-        self.batch(None, &mut commands);
-        let saved = timeout(ROOM_FAREWELL_MAX, async {
-            while !self.saving.is_done() && !self.saving.is_stuck() {
-                let landed = self.saving.next().await;
-                self.landed(landed);
-                self.hand_out();
-            }
-        });
-        if saved.await.is_err() {
-            tracing::warn!(doc = %self.listing.doc, "the disk was slow; the last edits may be unsaved");
-        }
-        for peer in std::mem::take(&mut self.peers).into_values() {
-            peer.dismiss(Some(Gone::Stopping));
-        }
-        let _ = timeout(ROOM_FAREWELL_MAX, self.last_snapshot()).await;
-    }
-
-    async fn last_snapshot(&mut self) {
-        while self.bench.is_busy() {
-            let worked = self.bench.done().await;
-            self.worked(worked);
-        }
-        if self.snapshots.could() {
-            self.start_work(true);
-        }
-        while self.bench.is_busy() {
-            let worked = self.bench.done().await;
-            self.worked(worked);
-        }
-        while self.snapshots.is_busy() {
-            if let Some(landed) = self.snapshots.next().await {
-                self.snapshots.settle(landed);
-            }
-        }
     }
 }
 

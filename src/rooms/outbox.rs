@@ -362,3 +362,112 @@ impl Drop for Shared {
         self.metrics.outbox_bytes.dec_by(left as i64);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rooms::Frames;
+
+    const ME: PeerId = PeerId(1);
+    const OTHER: PeerId = PeerId(2);
+
+    fn said(first: u64, bytes: usize) -> Said {
+        let edit = Edited { update: vec![0; bytes].into(), frames: Frames::default() };
+        Said { first, origin: None, edit: Arc::new(edit) }
+    }
+
+    fn outbox() -> Outbox {
+        let outbox = Outbox::default();
+        outbox.admit(ME);
+        outbox.admit(OTHER);
+        outbox
+    }
+
+    fn all(outbox: &Outbox) -> Vec<(PeerId, Event)> {
+        std::iter::repeat_with(|| outbox.take_now())
+            .take_while(|events| !events.is_empty())
+            .flatten()
+            .collect()
+    }
+
+    #[test]
+    fn a_reader_that_falls_behind_is_told_once_and_what_it_missed_is_known() {
+        let outbox = outbox();
+        outbox.saved(ME, 2);
+        for number in 1..=5_000 {
+            outbox.edited(ME, std::iter::once(&said(number, 1_000)));
+            assert!(outbox.waiting_bytes() <= OUTBOX_MAX_BYTES);
+        }
+        outbox.saved(ME, 3);
+        outbox.edited(OTHER, std::iter::once(&said(5_000, 10)));
+        assert!(outbox.lagging_for().is_some());
+        let events = all(&outbox);
+        let mine: Vec<&Event> =
+            events.iter().filter(|(peer, _)| *peer == ME).map(|(_, event)| event).collect();
+        assert!(matches!(mine[..], [Event::Saved { edits: 5 }, Event::Lagged]), "{mine:?}");
+        assert!(events.iter().any(|(peer, event)| *peer == OTHER && matches!(event, Event::Edited(_))));
+        assert_eq!(outbox.catch_up(ME), Some(1), "from the first edit that was not taken");
+        assert_eq!(outbox.catch_up(OTHER), None);
+        assert!(outbox.lagging_for().is_none());
+        outbox.edited(ME, std::iter::once(&said(5_001, 10)));
+        assert_eq!(all(&outbox).len(), 1, "it hears everything again");
+    }
+
+    #[test]
+    fn what_was_taken_was_not_missed() {
+        let outbox = outbox();
+        outbox.edited(ME, (1..=3).map(|n| said(n, 10)).collect::<Vec<_>>().iter());
+        assert_eq!(all(&outbox).len(), 3);
+        outbox.edited(ME, std::iter::once(&said(4, OUTBOX_MAX_BYTES)));
+        assert_eq!(outbox.catch_up(ME), Some(4));
+    }
+
+    #[test]
+    fn answers_and_refusals_are_counted_and_never_dropped() {
+        let outbox = outbox();
+        for _ in 0..10_000 {
+            outbox.saved(ME, 1);
+            outbox.refused(ME, Refusal::Malformed);
+            outbox.refused(ME, Refusal::NotSaved);
+            outbox.told(ME, Bytes::from_static(&[0; 1_000]));
+        }
+        assert!(outbox.waiting_bytes() <= OUTBOX_MAX_BYTES);
+        let events = all(&outbox);
+        let count = |so: fn(&Event) -> bool| events.iter().filter(|(_, event)| so(event)).count();
+        assert_eq!(count(|event| matches!(event, Event::Saved { edits: 10_000 })), 1);
+        assert_eq!(count(|event| matches!(event, Event::Refused { edits: 10_000, .. })), 2);
+        assert_eq!(count(|event| matches!(event, Event::Lagged)), 0, "nothing was missed but talk");
+    }
+
+    #[test]
+    fn an_answer_that_waits_is_replaced_where_it_stands() {
+        let outbox = outbox();
+        let have = Bytes::from_static(&[0]);
+        outbox.synced(ME, Some(Bytes::from_static(b"old")), have.clone());
+        outbox.edited(ME, std::iter::once(&said(1, 10)));
+        outbox.synced(ME, Some(Bytes::from_static(b"new")), have.clone());
+        outbox.synced(ME, None, have);
+        let events = all(&outbox);
+        assert!(
+            matches!(&events[0].1, Event::Synced { update: Some(update), .. } if update.as_ref() == b"new"),
+            "the document comes before its edits, and a question does not take it away"
+        );
+        assert_eq!(events.len(), 2);
+    }
+
+    #[test]
+    fn a_socket_takes_little_at_a_time_and_who_left_leaves_nothing() {
+        let metrics = Metrics::default();
+        let outbox = Outbox::new(&metrics);
+        outbox.admit(ME);
+        for number in 1..=500 {
+            outbox.edited(ME, std::iter::once(&said(number, 1_000)));
+        }
+        assert!(outbox.take_now().len() * 1_000 <= OUTBOX_TAKE_MAX_BYTES + 1_000);
+        assert_eq!(metrics.outbox_bytes.get() as usize, outbox.waiting_bytes());
+        outbox.forget(ME);
+        outbox.edited(ME, std::iter::once(&said(501, 1_000)));
+        assert!(outbox.take_now().is_empty());
+        assert_eq!((outbox.waiting_bytes(), metrics.outbox_bytes.get()), (0, 0));
+    }
+}

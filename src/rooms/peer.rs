@@ -9,9 +9,11 @@ use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{OpenError, Outbox};
+use super::{OpenError, Outbox, Refusal};
 use crate::auth::Grant;
+use crate::config::limits::{ROOM_WORK_INLINE_MAX_BYTES, UPDATE_MAX_BYTES};
 use crate::id::PeerId;
+use crate::wire::gate::{self, GateError, Structure};
 
 /// The room behind a [`Peer`] is gone; its outbox has said why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -25,9 +27,17 @@ pub(super) enum Command {
         outbox: Outbox,
         reply: oneshot::Sender<Result<Peer, OpenError>>,
     },
+    /// An edit, and what the gate read in it.
     Edit {
         peer: PeerId,
         update: Bytes,
+        read: Result<Box<Structure>, GateError>,
+        whole: bool,
+    },
+    /// What is left of an edit after what was known is cut off.
+    Rest {
+        peer: PeerId,
+        rest: Result<(Bytes, Box<Structure>), Refusal>,
         whole: bool,
     },
     Owe {
@@ -114,7 +124,7 @@ impl Peer {
     /// # Errors
     /// When the room is gone.
     pub async fn edit(&self, update: Bytes) -> Result<(), RoomClosed> {
-        self.send(Command::Edit { peer: self.id, update, whole: false }).await
+        self.hand_in(update, false).await
     }
 
     /// Hands in the answer to the room's own question (an [`Event::Synced`](super::Event::Synced)): everything that the
@@ -124,7 +134,7 @@ impl Peer {
     /// # Errors
     /// When the room is gone.
     pub async fn answer(&self, update: Bytes) -> Result<(), RoomClosed> {
-        self.send(Command::Edit { peer: self.id, update, whole: true }).await
+        self.hand_in(update, true).await
     }
 
     /// So many edits of the client never came this far: they count as saved with the next [`Peer::answer`].
@@ -191,9 +201,28 @@ impl Peer {
         let _ = self.send(Command::Panic).await;
     }
 
+    async fn hand_in(&self, update: Bytes, whole: bool) -> Result<(), RoomClosed> {
+        let read = if update.len() > ROOM_WORK_INLINE_MAX_BYTES {
+            let bytes = update.clone();
+            let reading = tokio::task::spawn_blocking(move || check(&bytes));
+            reading.await.unwrap_or(Err(GateError::Circle))
+        } else {
+            check(&update)
+        };
+        self.send(Command::Edit { peer: self.id, update, read, whole }).await
+    }
+
     async fn send(&self, command: Command) -> Result<(), RoomClosed> {
         self.mailbox.send(command).await.map_err(|_| RoomClosed)
     }
+}
+
+/// Reads an edit where its sender waits, so that a large or hostile one takes nobody else's time.
+fn check(update: &[u8]) -> Result<Box<Structure>, GateError> {
+    if update.len() > UPDATE_MAX_BYTES {
+        return Err(GateError::Count);
+    }
+    gate::check(update).map(Box::new)
 }
 
 impl Drop for Peer {

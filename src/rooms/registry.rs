@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -18,7 +19,9 @@ use super::peer::Command;
 use super::{Here, OpenError, Outbox, Peer};
 use crate::auth::{Grant, Role};
 use crate::clock::Clock;
-use crate::config::limits::{ROOM_MAILBOX, ROOMS_OPEN_MAX, ROOMS_STOP_DEADLINE};
+use crate::config::limits::{
+    ROOM_GRACE, ROOM_GRACE_CROWDED, ROOM_MAILBOX, ROOMS_OPEN_MAX, ROOMS_STOP_DEADLINE,
+};
 use crate::id::{DocKind, DocName, PeerId};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -106,6 +109,11 @@ impl Rooms {
 }
 
 impl House {
+    /// How long a room that nobody is in stays: shorter when there are many.
+    pub(super) fn grace(&self) -> Duration {
+        if self.lock().len() > ROOMS_OPEN_MAX / 2 { ROOM_GRACE_CROWDED } else { ROOM_GRACE }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<DocName, mpsc::Sender<Command>>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -20,8 +20,19 @@ pub(super) type Receipt = oneshot::Receiver<Result<Committed, CommitError>>;
 
 struct Waiting {
     peer: PeerId,
+    /// How many edits of the peer it acknowledges.
+    edits: u32,
     /// `None`: nothing of its own to save, but what it repeats may be on its way.
     update: Option<Bytes>,
+}
+
+/// What an edit costs in the queue beside its bytes.
+const WAITING_BYTES: usize = 64;
+
+impl Waiting {
+    fn cost(&self) -> usize {
+        WAITING_BYTES + self.update.as_ref().map_or(0, Bytes::len)
+    }
 }
 
 /// The edits of one room on their way to the disk.
@@ -37,6 +48,7 @@ pub(super) struct Saving {
     bytes: usize,
     /// Set while the store does not take commits.
     retry: Alarm,
+    failures: u32,
     last: Seq,
 }
 
@@ -50,13 +62,14 @@ impl Saving {
             flights: VecDeque::new(),
             bytes: 0,
             retry: Alarm::default(),
+            failures: 0,
             last,
         }
     }
 
     /// Whether so much waits that no further edit is taken.
     pub(super) fn is_full(&self, more: usize) -> bool {
-        self.bytes + more > ROOM_UNSAVED_MAX_BYTES
+        self.bytes + more + WAITING_BYTES > ROOM_UNSAVED_MAX_BYTES
     }
 
     /// Whether everything is on disk and acknowledged.
@@ -64,9 +77,9 @@ impl Saving {
         self.queue.is_empty()
     }
 
-    /// Whether the store did not take the last commit.
-    pub(super) fn is_stuck(&self) -> bool {
-        self.retry.is_set()
+    /// How many commits in a row the disk did not take.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// The last row of this document on disk, as far as this room knows.
@@ -74,14 +87,15 @@ impl Saving {
         self.last
     }
 
-    /// An edit to save and to acknowledge; without `update`, an acknowledgement that waits its turn.
-    pub(super) fn add(&mut self, peer: PeerId, update: Option<Bytes>) {
-        self.bytes += update.as_ref().map_or(0, Bytes::len);
-        self.queue.push_back(Waiting { peer, update });
+    /// An edit to save and to acknowledge as so many; without `update`, an acknowledgement that waits its turn.
+    pub(super) fn add(&mut self, peer: PeerId, edits: u32, update: Option<Bytes>) {
+        let waiting = Waiting { peer, edits, update };
+        self.bytes += waiting.cost();
+        self.queue.push_back(waiting);
     }
 
     /// Hands everything new to the store; gives who need not wait at all.
-    pub(super) fn submit(&mut self) -> Vec<PeerId> {
+    pub(super) fn submit(&mut self) -> Vec<(PeerId, u32)> {
         while !self.retry.is_set() && self.sent < self.queue.len() {
             let upto = self.queue.len().min(self.sent + COMMIT_ROWS_MAX);
             let writes: Vec<Write> = self
@@ -104,6 +118,8 @@ impl Saving {
                     self.flights.push_back((count, receipt));
                     self.sent = upto;
                 }
+                // What is under way goes on; what is not handed over keeps its place.
+                Err(CommitError::Busy) => self.retry.set_once(SAVE_RETRY),
                 Err(error) => self.fail(&error),
             }
         }
@@ -121,10 +137,11 @@ impl Saving {
     }
 
     /// Settles what [`Saving::next`] gave: who is acknowledged now, and how many edits reached the disk.
-    pub(super) fn settle(&mut self, landed: Result<Committed, CommitError>) -> (Vec<PeerId>, usize) {
+    pub(super) fn settle(&mut self, landed: Result<Committed, CommitError>) -> (Vec<(PeerId, u32)>, usize) {
         let Some((count, _)) = self.flights.pop_front() else { return (Vec::new(), 0) };
         match landed {
             Ok(committed) => {
+                self.failures = 0;
                 self.last = self.last.max(committed.upto);
                 let edits = self.queue.iter().take(count).filter(|w| w.update.is_some()).count();
                 self.sent -= count;
@@ -147,21 +164,17 @@ impl Saving {
     fn fail(&mut self, error: &CommitError) {
         self.flights.clear();
         self.sent = 0;
-        match error {
-            CommitError::Busy => self.retry.set_once(SAVE_RETRY),
-            CommitError::Disk(_) | CommitError::Closed => {
-                if !self.retry.is_set() {
-                    tracing::warn!(doc = %self.doc, %error, waiting = self.queue.len(), "edits are not saved yet");
-                }
-                self.retry.set_once(SAVE_RETRY_DISK);
-            }
+        if self.failures == 0 {
+            tracing::warn!(doc = %self.doc, %error, waiting = self.queue.len(), "edits are not saved yet");
         }
+        self.failures += 1;
+        self.retry.set_once(SAVE_RETRY_DISK);
     }
 
-    fn release(&mut self, count: usize) -> Vec<PeerId> {
+    fn release(&mut self, count: usize) -> Vec<(PeerId, u32)> {
         let done: Vec<Waiting> = self.queue.drain(..count).collect();
-        self.bytes -= done.iter().filter_map(|w| w.update.as_ref()).map(Bytes::len).sum::<usize>();
-        done.into_iter().map(|waiting| waiting.peer).collect()
+        self.bytes -= done.iter().map(Waiting::cost).sum::<usize>();
+        done.into_iter().map(|waiting| (waiting.peer, waiting.edits)).collect()
     }
 }
 

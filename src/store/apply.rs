@@ -9,8 +9,8 @@ use bytes::Bytes;
 use super::Table;
 use super::log::{Fault, Rows, Writing};
 use super::row::{
-    Census, Head, KEY_CENSUS, key_head, key_log, key_name, key_order, key_snapshot, key_table, seal,
-    seal_number, seal_update, unseal_number,
+    Census, Head, KEY_CENSUS, key_head, key_log, key_name, key_name_again, key_order, key_snapshot,
+    key_stamp, key_table, seal, seal_number, seal_numbered, unseal_number,
 };
 use crate::config::limits::SNAPSHOT_GENERATIONS;
 use crate::id::DocName;
@@ -69,18 +69,14 @@ impl<'a, 'txn> Applying<'a, 'txn> {
             Change::Append { doc, update } => self.append(doc, update),
             Change::Snapshot { doc, upto, frame } => self.snapshot(doc, *upto, frame),
             Change::Put { table, key, value } => {
-                let key = key_table(*table, key);
-                if !self.rows.put(&key, &seal(&key, &[value]))? {
-                    self.census.rows[usize::from(table.number())] += 1;
-                }
-                Ok(())
+                self.census.stamp += 1;
+                let (stamp, row) = (key_stamp(*table, key), key_table(*table, key));
+                self.rows.put(&stamp, &seal_number(&stamp, self.census.stamp))?;
+                self.rows.put(&row, &seal_numbered(&row, self.census.stamp, value))
             }
             Change::Delete { table, key } => {
-                if self.rows.delete(&key_table(*table, key))? {
-                    let rows = &mut self.census.rows[usize::from(table.number())];
-                    *rows = rows.saturating_sub(1);
-                }
-                Ok(())
+                self.rows.delete(&key_stamp(*table, key))?;
+                self.rows.delete(&key_table(*table, key))
             }
         }
     }
@@ -109,7 +105,7 @@ impl<'a, 'txn> Applying<'a, 'txn> {
             None => (self.make(doc, seq)?, 0),
         };
         let key = key_log(number, seq);
-        self.rows.put(&key, &seal_update(&key, before, update))?;
+        self.rows.put(&key, &seal_numbered(&key, before, update))?;
         self.census.tip = seq;
         Ok(())
     }
@@ -117,8 +113,9 @@ impl<'a, 'txn> Applying<'a, 'txn> {
     /// Gives a new document its number.
     fn make(&mut self, doc: &DocName, seq: u64) -> Result<u64, Fault> {
         let number = self.census.docs + 1;
-        let key = key_name(doc.as_str());
-        self.rows.put(&key, &seal_number(&key, number))?;
+        for key in [key_name(doc.as_str()), key_name_again(doc.as_str())] {
+            self.rows.put(&key, &seal_number(&key, number))?;
+        }
         self.census.docs = number;
         let head = Head { name: doc.as_str().to_owned(), last: seq, ..Head::default() };
         self.heads.insert(doc.clone(), (number, head, 0));
@@ -173,7 +170,12 @@ impl<'a, 'txn> Applying<'a, 'txn> {
 /// A document's number and head; `None` when it was never made.
 pub(super) fn find(rows: &impl Rows, doc: &DocName) -> Result<Option<(u64, Head)>, Fault> {
     let key = key_name(doc.as_str());
-    let Some(sealed) = rows.get(&key)? else { return Ok(None) };
+    let Some(sealed) = rows.get(&key)? else {
+        return match rows.get(&key_name_again(doc.as_str()))? {
+            Some(_) => Err(Fault::Damaged(format!("document {doc}: its name is missing"))),
+            None => Ok(None),
+        };
+    };
     let number = unseal_number(&key, &sealed).map_err(|fault| named(doc, "its name", fault))?;
     let head = head(rows, number).map_err(|fault| named(doc, "its list of rows", fault))?;
     if head.name != doc.as_str() {

@@ -207,14 +207,16 @@ impl Rows for Writing<'_> {
 }
 
 impl Writing<'_> {
-    /// Puts a row; says whether there was one.
-    pub(super) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<bool, Fault> {
-        Ok(self.0.insert(key, value)?.is_some())
+    /// Puts a row, in place of one with the same key.
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        self.0.insert(key, value)?;
+        Ok(())
     }
 
-    /// Removes a row; says whether there was one.
-    pub(super) fn delete(&mut self, key: &[u8]) -> Result<bool, Fault> {
-        Ok(self.0.remove(key)?.is_some())
+    /// Removes a row, if there is one.
+    pub(super) fn delete(&mut self, key: &[u8]) -> Result<(), Fault> {
+        self.0.remove(key)?;
+        Ok(())
     }
 
     /// Removes the rows from `from` (inclusive) to `to` (exclusive).
@@ -235,8 +237,15 @@ fn walk(
     to: &[u8],
     each: &mut Each<'_>,
 ) -> Result<(), Fault> {
+    let mut before: Option<Vec<u8>> = None;
     for row in table.range::<&[u8]>(from..to)? {
         let (key, value) = row?;
+        // A damaged tree can lead to rows that nobody asked for.
+        let behind = before.as_deref().map_or(key.value() >= from, |before| key.value() > before);
+        if !behind || key.value() >= to {
+            return Err(Fault::Damaged("the rows are out of order".into()));
+        }
+        before = Some(key.value().to_vec());
         if !each(key.value(), value.value())? {
             break;
         }

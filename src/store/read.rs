@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::apply::{find, head, named};
 use super::log::{Fault, Rows};
 use super::row::{
-    Head, ORDER, end_of_table, key_log, key_order, key_snapshot, key_table, seq_of, unseal, unseal_number,
-    unseal_update,
+    Head, ORDER, end_of_stamps, end_of_table, key_log, key_order, key_snapshot, key_stamp, key_table, seq_of,
+    unseal, unseal_number, unseal_numbered,
 };
 use super::snapshot::unpack;
 use super::{Loaded, Table};
@@ -73,7 +73,7 @@ fn tail(
     rows.each(&key_log(number, from.saturating_add(1)), &end, &mut |key, sealed| {
         let seq = seq_of(key)?;
         let (before, update) =
-            unseal_update(key, sealed).map_err(|fault| named(doc, &format!("row {seq}"), fault))?;
+            unseal_numbered(key, sealed).map_err(|fault| named(doc, &format!("row {seq}"), fault))?;
         let follows = match tail.last() {
             Some((last, _)) => before == last.0 && seq > last.0,
             None => before <= from,
@@ -91,16 +91,23 @@ fn tail(
     Ok(tail)
 }
 
-/// Reads a row of a table.
+/// Reads a row of a table. It must agree with its stamp, which lies elsewhere.
 pub(super) fn row(rows: &impl Rows, table: Table, key: &[u8]) -> Result<Option<Bytes>, Fault> {
-    let key = key_table(table, key);
-    match rows.get(&key)? {
-        Some(sealed) => Ok(Some(Bytes::copy_from_slice(unseal(&key, &sealed)?))),
-        None => Ok(None),
+    let (row, stamp) = (key_table(table, key), key_stamp(table, key));
+    match (rows.get(&row)?, rows.get(&stamp)?) {
+        (Some(sealed), Some(sealed_stamp)) => {
+            let (number, value) = unseal_numbered(&row, &sealed)?;
+            if number != unseal_number(&stamp, &sealed_stamp)? {
+                return Err(Fault::Damaged("a row is not the newest one".into()));
+            }
+            Ok(Some(Bytes::copy_from_slice(value)))
+        }
+        (None, None) => Ok(None),
+        _ => Err(Fault::Damaged("a row is missing".into())),
     }
 }
 
-/// Reads rows of a table in key order.
+/// Reads rows of a table in key order, and their stamps beside them.
 pub(super) fn scan(
     rows: &impl Rows,
     table: Table,
@@ -108,14 +115,29 @@ pub(super) fn scan(
     most: usize,
 ) -> Result<Vec<(Bytes, Bytes)>, Fault> {
     let mut found: Vec<(Bytes, Bytes)> = Vec::new();
+    let mut numbers: Vec<u64> = Vec::new();
     if most == 0 {
         return Ok(found);
     }
     rows.each(&key_table(table, from), &end_of_table(table), &mut |key, sealed| {
-        let value = Bytes::copy_from_slice(unseal(key, sealed)?);
-        found.push((Bytes::copy_from_slice(key.get(1..).unwrap_or_default()), value));
+        let (number, value) = unseal_numbered(key, sealed)?;
+        found.push((Bytes::copy_from_slice(key.get(1..).unwrap_or_default()), Bytes::copy_from_slice(value)));
+        numbers.push(number);
         Ok(found.len() < most)
     })?;
+    let mut stamped = 0;
+    rows.each(&key_stamp(table, from), &end_of_stamps(table), &mut |key, sealed| {
+        let agrees = found.get(stamped).is_some_and(|(row, _)| Some(&row[..]) == key.get(1..))
+            && numbers.get(stamped) == Some(&unseal_number(key, sealed)?);
+        if !agrees {
+            return Err(Fault::Damaged("a row of a table is missing, or not the newest one".into()));
+        }
+        stamped += 1;
+        Ok(stamped < most)
+    })?;
+    if stamped != found.len() {
+        return Err(Fault::Damaged("the stamp of a table's row is missing".into()));
+    }
     Ok(found)
 }
 

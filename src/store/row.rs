@@ -23,13 +23,12 @@ const SPACE_HEADS: u8 = 2;
 const SPACE_ORDER: u8 = 3;
 const SPACE_LOG: u8 = 4;
 const SPACE_SNAPSHOTS: u8 = 5;
+const SPACE_NAMES_AGAIN: u8 = 6;
 const SPACE_TABLES: u8 = 16;
+const SPACE_STAMPS: u8 = 48;
 
 /// A head counts its snapshots in one byte.
 const SNAPSHOTS_MAX: usize = 255;
-
-/// How many tables of rows there are.
-pub(super) const TABLES: usize = 7;
 
 impl Table {
     /// The table's fixed number in the file; never give a number to another table.
@@ -49,6 +48,11 @@ impl Table {
 /// The key of a document's number, by its name.
 pub(super) fn key_name(name: &str) -> Vec<u8> {
     joined(SPACE_NAMES, &[name.as_bytes()])
+}
+
+/// The key of a document's number once more: a name that is not found in its place must not be here either.
+pub(super) fn key_name_again(name: &str) -> Vec<u8> {
+    joined(SPACE_NAMES_AGAIN, &[name.as_bytes()])
 }
 
 /// The key of a document's [`Head`].
@@ -76,6 +80,11 @@ pub(super) fn key_table(table: Table, key: &[u8]) -> Vec<u8> {
     joined(SPACE_TABLES + table.number(), &[key])
 }
 
+/// The key of a table row's stamp: a row that is lost, or older than it should be, does not agree with it.
+pub(super) fn key_stamp(table: Table, key: &[u8]) -> Vec<u8> {
+    joined(SPACE_STAMPS + table.number(), &[key])
+}
+
 /// All names.
 pub(super) const NAMES: ([u8; 1], [u8; 1]) = ([SPACE_NAMES], [SPACE_NAMES + 1]);
 /// All heads.
@@ -86,6 +95,11 @@ pub(super) const ORDER: ([u8; 1], [u8; 1]) = ([SPACE_ORDER], [SPACE_ORDER + 1]);
 /// The first key behind a table.
 pub(super) fn end_of_table(table: Table) -> [u8; 1] {
     [SPACE_TABLES + table.number() + 1]
+}
+
+/// The first key behind a table's stamps.
+pub(super) fn end_of_stamps(table: Table) -> [u8; 1] {
+    [SPACE_STAMPS + table.number() + 1]
 }
 
 /// The number at the end of a key.
@@ -143,39 +157,28 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// What the whole file holds: the end of the log, and how many rows there must be.
+/// What the whole file holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Census {
     /// The last row of the log.
     pub(super) tip: u64,
     /// Documents, which are numbered from 1 to this.
     pub(super) docs: u64,
-    /// Rows of each table.
-    pub(super) rows: [u64; TABLES],
+    /// The newest stamp of a table's row.
+    pub(super) stamp: u64,
 }
 
 impl Census {
     /// The sealed row.
     pub(super) fn seal(&self) -> Vec<u8> {
-        let mut value = Vec::with_capacity(16 + 8 * TABLES);
-        value.extend_from_slice(&self.tip.to_le_bytes());
-        value.extend_from_slice(&self.docs.to_le_bytes());
-        for rows in self.rows {
-            value.extend_from_slice(&rows.to_le_bytes());
-        }
-        seal(&KEY_CENSUS, &[&value])
+        let numbers = [self.tip.to_le_bytes(), self.docs.to_le_bytes(), self.stamp.to_le_bytes()];
+        seal(&KEY_CENSUS, &[numbers.as_flattened()])
     }
 
-    /// Reads a sealed row. Tables that were added since are empty in it.
+    /// Reads a sealed row.
     pub(super) fn unseal(sealed: &[u8]) -> Result<Self, Fault> {
         let mut parts = Parts(unseal(&KEY_CENSUS, sealed)?);
-        let mut census = Self { tip: parts.u64()?, docs: parts.u64()?, rows: [0; TABLES] };
-        for rows in &mut census.rows {
-            if !parts.0.is_empty() {
-                *rows = parts.u64()?;
-            }
-        }
-        Ok(census)
+        Ok(Self { tip: parts.u64()?, docs: parts.u64()?, stamp: parts.u64()? })
     }
 }
 
@@ -231,14 +234,15 @@ pub(super) fn unseal_number(key: &[u8], sealed: &[u8]) -> Result<u64, Fault> {
     Parts(unseal(key, sealed)?).u64()
 }
 
-/// A sealed log row: the document's row before it (0: none), and the update.
-pub(super) fn seal_update(key: &[u8], before: u64, update: &[u8]) -> Vec<u8> {
-    seal(key, &[&before.to_le_bytes(), update])
+/// A sealed number with bytes. In the log it is the document's row before this one (0: none), with an update; in a
+/// table it is the row's stamp, with its value.
+pub(super) fn seal_numbered(key: &[u8], number: u64, bytes: &[u8]) -> Vec<u8> {
+    seal(key, &[&number.to_le_bytes(), bytes])
 }
 
-/// Reads a sealed log row: the document's row before it, and the update.
-pub(super) fn unseal_update<'a>(key: &[u8], sealed: &'a [u8]) -> Result<(u64, &'a [u8]), Fault> {
+/// Reads a sealed number with bytes.
+pub(super) fn unseal_numbered<'a>(key: &[u8], sealed: &'a [u8]) -> Result<(u64, &'a [u8]), Fault> {
     let mut parts = Parts(unseal(key, sealed)?);
-    let before = parts.u64()?;
-    Ok((before, parts.0))
+    let number = parts.u64()?;
+    Ok((number, parts.0))
 }

@@ -278,7 +278,7 @@ impl Writer {
         let engine = engine.as_ref().ok_or_else(|| Fault::Disk("the file is not open".into()))?;
         let put = |value: &[u8]| {
             engine
-                .write(|rows| rows.put(&KEY_PROBE, &seal(&KEY_PROBE, &[value])).map(|_| ()))
+                .write(|rows| rows.put(&KEY_PROBE, &seal(&KEY_PROBE, &[value])))
                 .map_err(WriteFault::into_fault)
         };
         put(&trial)?;

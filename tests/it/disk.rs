@@ -34,14 +34,14 @@ fn state(loaded: &Loaded) -> Vec<u8> {
 }
 
 /// A small disk of its own. Mounting needs root: without it the test says so and does nothing.
-struct SmallDisk {
-    root: PathBuf,
+pub(crate) struct SmallDisk {
+    pub(crate) root: PathBuf,
     /// Removed after the disk is unmounted.
     _dir: tempfile::TempDir,
 }
 
 impl SmallDisk {
-    fn mount(options: &str) -> Option<Self> {
+    pub(crate) fn mount(options: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk");
         fs::create_dir(&path).unwrap();
@@ -53,13 +53,13 @@ impl SmallDisk {
         None
     }
 
-    fn option(&self, options: &str, more: &[&str]) -> bool {
+    pub(crate) fn option(&self, options: &str, more: &[&str]) -> bool {
         let mut mount = Command::new("mount");
         mount.args(["-o", options]).args(more).arg(&self.root).stderr(Stdio::null());
         mount.status().is_ok_and(|status| status.success())
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.root.join("store")
     }
 }

@@ -5,15 +5,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use townhall::auth::{Grant, Role};
+use townhall::clock::Stopwatch;
 use townhall::config::limits::{SNAPSHOT_UPDATES, UPDATE_MAX_BYTES};
 use townhall::id::DocName;
-use townhall::rooms::{Gone, OpenError, Outbox, Refusal};
+use townhall::rooms::{Gone, OpenError, Outbox, Refusal, StoreState};
 use townhall::store::Write;
 use townhall::wire::awareness::{self, Entry};
 use townhall::wire::gate::Known;
 
+use crate::disk::SmallDisk;
 use crate::harness::member::House;
-use crate::harness::typist::{Typist, state_vector};
+use crate::harness::typist::{Typist, state_vector, var_uint};
 
 const A_WHILE: Duration = Duration::from_millis(150);
 
@@ -293,4 +295,125 @@ async fn who_comes_back_gets_only_what_was_missed() {
     bob.peer.sync(had).await.unwrap();
     bob.until(|me| !me.parts.is_empty()).await;
     assert!(bob.parts[0].len() < 100, "{} bytes", bob.parts[0].len());
+}
+
+#[tokio::test]
+async fn a_large_edit_of_which_a_part_is_known_is_cut_and_others_go_on() {
+    let house = House::new();
+    let mut anne = house.join("d", "anne").await;
+    let mut bob = house.join("d", "bob").await;
+    anne.save(Typist::new(1).types("abc")).await;
+    anne.save(Typist::new(1).types(&"z".repeat(1_000_000))).await;
+    bob.until(|me| me.has(1, 1_000_000)).await;
+    bob.save(Typist::new(2).types("meanwhile")).await;
+    let bytes = bob.parts.concat();
+    assert!(String::from_utf8_lossy(&bytes).contains("abc"));
+}
+
+#[tokio::test]
+async fn a_document_of_countless_writers_takes_no_more() {
+    let house = House::new();
+    let mut anne = house.join("d", "anne").await;
+    let mut client = 1u64;
+    let mut refused = 0;
+    while refused == 0 {
+        // ten thousand writers of one letter each, in one update
+        let mut bytes = Vec::new();
+        var_uint(&mut bytes, 10_000);
+        for id in (client..client + 10_000).rev() {
+            bytes.push(1);
+            var_uint(&mut bytes, id);
+            bytes.extend([0, 4, 1, 1, b't', 1, b'x']);
+        }
+        bytes.push(0);
+        client += 10_000;
+        let before = anne.saved;
+        anne.edit(bytes.into()).await;
+        anne.until(|me| me.saved > before || !me.refused.is_empty()).await;
+        refused = anne.refused.len();
+        assert!(client < 1_000_000, "there is an end to it");
+    }
+    assert_eq!(anne.refused, [(1, Refusal::TooLarge)]);
+}
+
+#[tokio::test]
+async fn on_a_full_disk_people_go_on_writing_and_all_of_it_is_saved_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount("size=8m") else { return };
+    let house = House::on(tempfile::tempdir().unwrap(), &disk.path());
+    let (mut anne, mut bob) = (house.join("d", "anne").await, house.join("d", "bob").await);
+    let mut typist = Typist::new(1);
+    let page = noise(20_000);
+    let mut edits = 0;
+    while anne.stored.is_none() {
+        anne.edit(typist.types(&page)).await;
+        edits += 1;
+        anne.until(|me| me.saved == edits || me.stored.is_some()).await;
+    }
+    assert_eq!(anne.stored, Some(StoreState::Full));
+    let saved = anne.saved;
+    for _ in 0..20 {
+        anne.edit(typist.types("not on disk")).await;
+    }
+    bob.until(|me| me.has(1, typist.clock) && me.stored == Some(StoreState::Full)).await;
+    let mut carl = house.join("d", "carl").await;
+    carl.until(|me| me.stored == Some(StoreState::Full) && me.has(1, typist.clock)).await;
+    anne.listen(Duration::from_millis(1_300)).await;
+    assert_eq!(anne.saved, saved, "nothing is acknowledged that is not on disk");
+
+    assert!(disk.option("remount,size=64m", &[]));
+    let since = Stopwatch::start();
+    anne.until(|me| me.saved == edits + 20).await;
+    let took = since.elapsed();
+    println!("everything is saved {took:?} after there was room");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    anne.until(|me| me.stored == Some(StoreState::Writable)).await;
+    drop((anne, bob, carl));
+    let House { dir, store, rooms, .. } = house;
+    rooms.stop().await;
+    store.close();
+    let house = House::on(dir, &disk.path());
+    assert!(house.join("d", "anne").await.has(1, typist.clock));
+    house.store.close();
+}
+
+#[tokio::test]
+async fn what_a_full_disk_cannot_promise_to_keep_is_turned_away_and_asked_for_later() {
+    let Some(disk) = SmallDisk::mount("size=8m") else { return };
+    let house = House::on(tempfile::tempdir().unwrap(), &disk.path());
+    let mut anne = house.join("d", "anne").await;
+    let mut typist = Typist::new(1);
+    let page = noise(500_000);
+    let mut pages = Vec::new();
+    while anne.refused.is_empty() {
+        pages.push(typist.types(&page));
+        anne.edit(pages[pages.len() - 1].clone()).await;
+        let count = pages.len() as u32;
+        let waits = anne.stored.is_some();
+        anne.until(|me| waits || me.saved == count || me.stored.is_some() || !me.refused.is_empty()).await;
+        anne.listen(Duration::from_millis(20)).await;
+        assert!(pages.len() < 100, "there is a bound");
+    }
+    assert_eq!(anne.refused, [(1, Refusal::NotSaved)]);
+    let asked = anne.asked;
+    assert!(disk.option("remount,size=128m", &[]));
+    anne.until(|me| me.asked > asked).await; // the room has room again and asks
+    anne.peer.answer(pages[pages.len() - 1].clone()).await.unwrap();
+    anne.until(|me| me.saved as usize > pages.len()).await; // the one turned away, and the answer itself
+    let late = house.join("d", "bob").await;
+    assert!(late.has(1, typist.clock));
+    house.rooms.stop().await;
+    house.store.close();
+}
+
+/// ASCII that does not compress.
+fn noise(len: usize) -> String {
+    let mut x = 88_172_645_463_325_252u64;
+    (0..len)
+        .map(|_| {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            char::from(b' ' + (x % 94) as u8)
+        })
+        .collect()
 }

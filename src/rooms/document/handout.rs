@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Room, joined};
+use crate::config::limits::{ROOM_UNSAVED_MAX_BYTES, SAVE_FAILURES_TOLD};
 use crate::id::PeerId;
 use crate::rooms::attendance::Hearing;
 use crate::rooms::event::{Edited, Frames};
@@ -51,10 +52,11 @@ impl Room {
     }
 
     /// Tells each peer how many of its edits are safe.
-    fn acknowledge(&self, peers: Vec<PeerId>) {
+    fn acknowledge(&self, settled: Vec<(PeerId, u32)>) {
         let mut counts: BTreeMap<PeerId, u32> = BTreeMap::new();
-        for id in peers {
-            *counts.entry(id).or_default() += 1;
+        for (id, edits) in settled {
+            let count = counts.entry(id).or_default();
+            *count = count.saturating_add(edits);
         }
         for (id, edits) in counts {
             self.listing.house.metrics.edits_saved.inc_by(u64::from(edits));
@@ -70,6 +72,13 @@ impl Room {
         let (settled, rows) = self.saving.settle(landed);
         self.snapshots.count(rows);
         self.acknowledge(settled);
+        self.call_back();
+        let disk = *self.disk.borrow();
+        match (self.saving.failures(), disk) {
+            (0, state) => self.store_is(state),
+            (SAVE_FAILURES_TOLD.., StoreState::Writable) => self.store_is(StoreState::Faulty),
+            _ => {}
+        }
     }
 
     /// The store says whether it takes edits; everybody here should know.
@@ -81,10 +90,20 @@ impl Room {
         if state == StoreState::Writable {
             self.saving.unblock();
         }
-        for (id, peer) in &mut self.peers {
+        for (id, peer) in &self.peers {
             peer.outbox.stored(*id, state);
-            if state == StoreState::Writable && std::mem::take(&mut peer.turned_away) {
-                peer.outbox.synced(*id, None, self.content.have()); // what was turned away may come now
+        }
+    }
+
+    /// What was turned away because too much waited may come now.
+    fn call_back(&mut self) {
+        if !self.turned_away || self.saving.is_full(ROOM_UNSAVED_MAX_BYTES / 2) {
+            return;
+        }
+        self.turned_away = false;
+        for (id, peer) in &mut self.peers {
+            if std::mem::take(&mut peer.turned_away) {
+                peer.outbox.synced(*id, None, self.content.have());
             }
         }
     }

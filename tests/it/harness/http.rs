@@ -159,3 +159,25 @@ fn unchunk(mut bytes: &[u8]) -> Vec<u8> {
     }
     body
 }
+
+/// Asks for a WebSocket with exactly these headers: the status of the answer, 101 when it was let in.
+pub(crate) async fn handshake(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> u16 {
+    let mut head = format!(
+        "GET {path} HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    );
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    head += "\r\n";
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut line = Vec::new();
+    while !line.ends_with(b"\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => line.push(byte),
+            Err(_) => return 0,
+        }
+    }
+    String::from_utf8_lossy(&line).split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+}

@@ -1,5 +1,6 @@
 //! Somebody in a document room, without a socket: hears what a face would hear and keeps what a client would keep.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,8 +30,14 @@ impl House {
 
     /// One on what lies in a folder already.
     pub(crate) fn at(dir: TempDir) -> Self {
+        let path = dir.path().to_owned();
+        Self::on(dir, &path)
+    }
+
+    /// One in a folder elsewhere.
+    pub(crate) fn on(dir: TempDir, path: &Path) -> Self {
         let metrics = Metrics::new();
-        let store = Store::open(dir.path(), &Clock::real(), &metrics).unwrap();
+        let store = Store::open(path, &Clock::real(), &metrics).unwrap();
         let rooms = Rooms::new(store.clone(), Clock::real(), metrics.clone(), true);
         Self { dir, store, rooms, metrics }
     }

@@ -30,11 +30,11 @@ impl OfficeProcess {
         Self::start_with(data, &[], &[])
     }
 
-    /// The same with more arguments and environment. `{PORT}` cannot be chosen: it is a free one.
+    /// The same with more arguments and environment. The port is a free one unless they say `--listen`.
     pub(crate) fn start_with(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let log = data.with_extension("log");
-        let mut command = command(data);
-        command.args(arguments).envs(environment.iter().copied());
+        let mut command = command(data, arguments);
+        command.envs(environment.iter().copied());
         command.stdout(Stdio::piped()).stderr(append(&log));
         let mut child = command.spawn().expect("the program starts");
         let stdout = child.stdout.take().unwrap();
@@ -59,8 +59,8 @@ impl OfficeProcess {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> (ExitStatus, String) {
-        let mut command = command(data);
-        let output = command.args(arguments).envs(environment.iter().copied()).output().unwrap();
+        let mut command = command(data, arguments);
+        let output = command.envs(environment.iter().copied()).output().unwrap();
         (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
@@ -120,9 +120,13 @@ impl Drop for OfficeProcess {
     }
 }
 
-fn command(data: &Path) -> Command {
+fn command(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
-    command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0"]).stdin(Stdio::null());
+    command.args(["serve", "--data"]).arg(data).stdin(Stdio::null());
+    if !arguments.contains(&"--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
+    command.args(arguments);
     // What the tests' own environment says is not meant for the program.
     for name in ["TOWNHALL_DATA", "TOWNHALL_LISTEN", "TOWNHALL_SHARE", "TOWNHALL_CONFIG", "TOWNHALL_LOG"] {
         command.env_remove(name);

@@ -1,0 +1,115 @@
+//! What a room does with an edit: take it in, repeat that it is known, ask for what is before it, or refuse it.
+
+use bytes::Bytes;
+
+use super::Room;
+use crate::config::limits::{ROOM_WORK_INLINE_MAX_BYTES, UPDATE_MAX_BYTES};
+use crate::id::PeerId;
+use crate::rooms::Refusal;
+use crate::rooms::content::{Verdict, cut};
+use crate::rooms::peer::Command;
+use crate::wire::gate::{GateError, Structure};
+
+impl Room {
+    pub(super) fn edit(
+        &mut self,
+        id: PeerId,
+        update: Bytes,
+        read: Result<Box<Structure>, GateError>,
+        whole: bool,
+    ) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if !peer.grant.holds() {
+            return self.refuse(id, Refusal::ReadOnly);
+        }
+        if update.len() > UPDATE_MAX_BYTES {
+            return self.refuse(id, Refusal::TooLarge);
+        }
+        let Ok(structure) = read else { return self.refuse(id, Refusal::Malformed) };
+        match self.content.judge(update, structure) {
+            Verdict::Overlap(update) if peer.grant.may_write() => self.edit_rest(id, update, whole),
+            verdict => self.enact(id, verdict, whole),
+        }
+    }
+
+    /// An edit of which a part is known. A large one is cut elsewhere, one at a time for each peer, and comes again.
+    fn edit_rest(&mut self, id: PeerId, update: Bytes, whole: bool) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let have = self.content.have();
+        if update.len() <= ROOM_WORK_INLINE_MAX_BYTES {
+            return self.rest(id, cut(&update, &have), whole);
+        }
+        let Ok(turn) = peer.cutting.clone().try_acquire_owned() else {
+            return self.enact(id, Verdict::Gap, whole);
+        };
+        let mailbox = self.listing.mailbox.clone();
+        tokio::spawn(async move {
+            let cut = tokio::task::spawn_blocking(move || cut(&update, &have));
+            let rest = cut.await.unwrap_or(Err(Refusal::Malformed));
+            let _ = mailbox.send(Command::Rest { peer: id, rest, whole }).await;
+            drop(turn);
+        });
+    }
+
+    /// What is left of such an edit.
+    pub(super) fn rest(&mut self, id: PeerId, rest: Result<(Bytes, Box<Structure>), Refusal>, whole: bool) {
+        let verdict = match rest {
+            Ok((rest, structure)) => self.content.judge(rest, structure),
+            Err(why) => Verdict::Refused(why),
+        };
+        self.enact(id, verdict, whole);
+    }
+
+    /// Does to an edit what was judged. `whole`: it answers the room's question, so it holds what came before it too.
+    fn enact(&mut self, id: PeerId, verdict: Verdict, whole: bool) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let update = match verdict {
+            Verdict::Refused(why) => return self.refuse(id, why),
+            Verdict::Nothing => None,
+            _ if !peer.grant.may_write() => return self.refuse(id, Refusal::ReadOnly),
+            Verdict::Gap | Verdict::Overlap(_) => {
+                peer.owe(1);
+                if !peer.asked {
+                    peer.asked = true;
+                    peer.outbox.synced(id, None, self.content.have());
+                }
+                return;
+            }
+            Verdict::New(update, structure) => Some((update, structure)),
+        };
+        if self.saving.is_full(update.as_ref().map_or(0, |(update, _)| update.len())) {
+            peer.turned_away = true;
+            self.turned_away = true;
+            peer.owe(1);
+            return self.refuse(id, Refusal::NotSaved);
+        }
+        peer.asked = false;
+        let owed = if whole { std::mem::take(&mut peer.owed) } else { 0 };
+        let update = update.map(|(update, structure)| {
+            self.fresh.push(self.content.accept(id, update.clone(), &structure));
+            update
+        });
+        self.saving.add(id, 1 + owed, update);
+    }
+
+    /// Remembers what a peer's client counts beyond what it sent.
+    pub(super) fn owe(&mut self, id: PeerId, edits: u32) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.owe(edits);
+        }
+    }
+
+    /// Asks a peer that wants to be asked.
+    pub(super) fn ask(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get(&id).filter(|peer| peer.grant.holds()) {
+            peer.outbox.synced(id, None, self.content.have());
+        }
+    }
+
+    fn refuse(&self, id: PeerId, why: Refusal) {
+        self.listing.house.metrics.refuse(why.word());
+        if let Some(peer) = self.peers.get(&id) {
+            peer.outbox.refused(id, why);
+        }
+    }
+}
