@@ -22,7 +22,7 @@ pub enum MergeError {
     Fault,
 }
 
-/// One update that says what all `parts` say.
+/// One update that says what all `parts` say, and shorter.
 ///
 /// # Errors
 /// See [`MergeError`].
@@ -38,7 +38,7 @@ pub fn diff(state: &Bytes, have: &[u8]) -> Result<Bytes, MergeError> {
     guarded(|| splice::cut(state, &state_vector(have)?))
 }
 
-/// [`merge`] and [`diff`] in one pass: what of all `parts` together is beyond `have`, a state vector.
+/// What of all `parts` together is beyond `have`, a state vector.
 ///
 /// # Errors
 /// See [`MergeError`].

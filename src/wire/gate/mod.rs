@@ -9,6 +9,7 @@ mod content;
 pub mod json;
 mod known;
 mod order;
+mod pack;
 mod parse;
 pub mod splice;
 #[cfg(test)]

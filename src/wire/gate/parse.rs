@@ -43,6 +43,11 @@ pub(super) fn with_origin(info: u8) -> u8 {
     info | HAS_ORIGIN
 }
 
+/// Whether a struct's first byte says that it belongs to a key of its parent.
+pub(super) fn has_parent_sub(info: u8) -> bool {
+    info & HAS_PARENT_SUB != 0
+}
+
 /// Reads one struct.
 #[inline]
 pub(super) fn read_struct(reader: &mut Reader<'_>) -> Result<Struct, GateError> {

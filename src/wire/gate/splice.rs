@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use super::content::{ANY, DELETED, GC, SKIP, STRING, skip_any};
+use super::pack::pack;
 use super::parse::{Struct, read_struct, united, with_origin};
 use super::{GateError, Range, Run, StateVector, check};
 use crate::wire::varint::{Reader, write_str, write_uint};
@@ -19,19 +20,24 @@ pub fn cut(update: &[u8], have: &StateVector) -> Result<Bytes, GateError> {
     join_beyond(&[update], have)
 }
 
-/// One update that says what all `updates` say, whatever their order. Where they leave clocks out, so does it.
+/// One update that says what all `updates` say, whatever their order, and shorter: structs that continue each other
+/// become one. Where the updates leave clocks out, so does it.
 ///
 /// # Errors
 /// When one of them does not pass the gate.
 pub fn join<B: AsRef<[u8]>>(updates: &[B]) -> Result<Bytes, GateError> {
-    join_beyond(updates, &StateVector::default())
+    write(updates, &StateVector::default(), true)
 }
 
-/// [`join`] and [`cut`] in one pass: what of all `updates` together is beyond `have`.
+/// What of all `updates` together is beyond `have`; structs stay as they are.
 ///
 /// # Errors
 /// When one of them does not pass the gate.
 pub fn join_beyond<B: AsRef<[u8]>>(updates: &[B], have: &StateVector) -> Result<Bytes, GateError> {
+    write(updates, have, false)
+}
+
+fn write<B: AsRef<[u8]>>(updates: &[B], have: &StateVector, packed: bool) -> Result<Bytes, GateError> {
     let mut pieces: Vec<Piece<'_>> = Vec::new();
     let mut deletes: Vec<Range> = Vec::new();
     let mut size = 0;
@@ -51,7 +57,7 @@ pub fn join_beyond<B: AsRef<[u8]>>(updates: &[B], have: &StateVector) -> Result<
     });
     united(&mut deletes);
     let mut out = Vec::with_capacity(size + 16);
-    write_blocks(&mut out, &pieces, have)?;
+    write_blocks(&mut out, &pieces, have, packed)?;
     write_deletes(&mut out, &deletes);
     Ok(out.into())
 }
@@ -62,10 +68,15 @@ struct Piece<'a> {
     bytes: &'a [u8],
 }
 
-fn write_blocks(out: &mut Vec<u8>, pieces: &[Piece<'_>], have: &StateVector) -> Result<(), GateError> {
+fn write_blocks(
+    out: &mut Vec<u8>,
+    pieces: &[Piece<'_>],
+    have: &StateVector,
+    packed: bool,
+) -> Result<(), GateError> {
     let clients = || pieces.chunk_by(|a, b| a.run.range.client == b.run.range.client);
     write_uint(out, clients().count() as u64);
-    let mut body = Vec::new();
+    let (mut body, mut shorter) = (Vec::new(), Vec::new());
     for group in clients() {
         let Some(first) = group.first().map(|piece| piece.run.range) else { continue };
         let start = first.start.max(have.clock(first.client));
@@ -83,6 +94,11 @@ fn write_blocks(out: &mut Vec<u8>, pieces: &[Piece<'_>], have: &StateVector) -> 
             }
             structs += write_from(&mut body, piece, reach.max(range.start))?;
             reach = range.end;
+        }
+        if packed {
+            shorter.clear();
+            structs = pack(&mut shorter, &body, first.client, start)?;
+            std::mem::swap(&mut body, &mut shorter);
         }
         write_uint(out, u64::from(structs));
         write_uint(out, first.client);

@@ -280,7 +280,28 @@ fn joining_leaves_holes_open_until_they_are_filled() {
     let open = splice::join(&[&a, &c]).unwrap();
     assert_eq!(open, update(7, 0, &[&text("a"), &[10, 1], &text_behind(7, 1, "c")]));
     let closed = splice::join(&[&open[..], &b]).unwrap();
-    assert_eq!(closed, update(7, 0, &[&text("a"), &text_behind(7, 0, "b"), &text_behind(7, 1, "c")]));
+    assert_eq!(closed, update(7, 0, &[&text("abc")]));
+}
+
+#[test]
+fn structs_that_continue_each_other_become_one() {
+    let joined = |structs: &[&[u8]]| splice::join(&[update(7, 0, structs)]).unwrap();
+    let values = |n: u8, behind: u8| [&[0x88, 7, behind, n][..], &vec![126; usize::from(n)]].concat();
+    let three = [&text("a😀")[..], &text_behind(7, 2, "b"), &text_behind(7, 3, "c")];
+    assert_eq!(joined(&three), update(7, 0, &[&text("a😀bc")]));
+    let counted = [&item(8, &[1, 126])[..], &values(2, 0), &values(1, 2)];
+    assert_eq!(joined(&counted), update(7, 0, &[&item(8, &[4, 126, 126, 126, 126])]));
+
+    let elsewhere: [&[&[u8]]; 5] = [
+        &[&text("ab"), &text_behind(7, 0, "c")],
+        &[&text("ab"), &[0xc4, 7, 1, 7, 0, 1, b'c']],
+        &[&text("ab"), &values(1, 1)],
+        &[&text("ab"), &[0xa4, 7, 1, 1, b'c']],
+        &[&[4 | 0x20, 1, 1, b't', 1, b'k', 1, b'a'], &text_behind(7, 0, "b")],
+    ];
+    for apart in elsewhere {
+        assert_eq!(joined(apart), update(7, 0, apart));
+    }
 }
 
 /// One person's typing, in pieces: always an honest history.
@@ -326,8 +347,13 @@ proptest! {
         later.clocks_are(&have);
         prop_assert_ne!(later.place(&check(&rest)?), Placement::Gap);
         later.absorb(&check(&rest)?);
+        prop_assert_eq!(&later, &known);
+        let also = check(&splice::join_beyond(&history, &have)?)?;
+        let mut later = Known::default();
+        later.clocks_are(&have);
+        later.absorb(&also);
         prop_assert_eq!(later, known);
-        prop_assert_eq!(splice::join_beyond(&history, &have)?, rest);
+        prop_assert_eq!(&splice::join(&[&whole])?, &whole, "packed once is packed");
     }
 
     #[test]
