@@ -189,10 +189,10 @@ fn harden(headers: &mut HeaderMap, called: Option<&Place>) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     let fixed = [
+        // No opener policy: browsers ignore it on plain http, and complain about it.
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_FRAME_OPTIONS, "DENY"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ];
     for (name, value) in fixed {
