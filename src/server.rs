@@ -164,6 +164,7 @@ impl Server {
             if let Err(error) = network.await {
                 tracing::error!(%error, "the network part failed");
             }
+            door.emptied().await;
             door.end_all();
             let closing = tokio::task::spawn_blocking(move || {
                 store.close();

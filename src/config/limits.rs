@@ -188,6 +188,8 @@ pub const ADDRESS_MAX_BYTES: usize = 512;
 pub const BODY_MAX_BYTES: usize = 64 * KIB;
 /// Body of one imported record, in bytes.
 pub const RECORD_BODY_MAX_BYTES: usize = 2 * MIB;
+/// At a stop, connections have this long to hear the goodbye and leave by themselves.
+pub const GOODBYE: Duration = Duration::from_millis(500);
 /// A graceful stop ends within this time.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(5);
 

@@ -29,7 +29,7 @@ pub use names::Names;
 pub use seats::Seat;
 
 use super::Caller;
-use crate::config::limits::{HEADER_DEADLINE, HEADERS_MAX, REQUEST_HEAD_MAX_BYTES};
+use crate::config::limits::{GOODBYE, HEADER_DEADLINE, HEADERS_MAX, REQUEST_HEAD_MAX_BYTES};
 use crate::telemetry::Metrics;
 use seats::Seats;
 use stream::DoorStream;
@@ -101,6 +101,13 @@ impl Door {
     /// Takes no new connection and no new request; answers on their way are finished.
     pub fn close(&self) {
         self.0.closing.cancel();
+    }
+
+    /// Waits until every connection has ended by itself, but not longer than [`GOODBYE`].
+    pub async fn emptied(&self) {
+        if tokio::time::timeout(GOODBYE, self.0.seats.emptied()).await.is_err() {
+            tracing::info!("some connections did not end by themselves");
+        }
     }
 
     /// Ends every connection.

@@ -3,10 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use townhall::clock::Stopwatch;
 use townhall::lan;
 
@@ -250,4 +253,32 @@ async fn a_stop_is_graceful_and_quick() {
     let me = office.client().with_token(&made).get("/api/v1/auth/me").await;
     assert_eq!(me.status, 200, "a token outlives a restart");
     assert!(office.link().contains("#once="));
+}
+
+#[tokio::test]
+async fn a_stop_says_goodbye_to_every_socket() {
+    let office = Office::start().await;
+    let token = office.mint(townhall::auth::Role::Editor).await;
+    let mut sockets = Vec::new();
+    for n in 0..20 {
+        let mut request = office.ws(&format!("/yjs/notes-{n}")).into_client_request().unwrap();
+        let protocol = format!("auth.{token}").parse().unwrap();
+        request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
+        let (mut socket, _) = connect_async(request).await.unwrap();
+        assert!(socket.next().await.unwrap().unwrap().is_binary());
+        sockets.push(socket);
+    }
+    let watch = Stopwatch::start();
+    let reading = tokio::spawn(async move {
+        let mut goodbyes = 0;
+        for mut socket in sockets {
+            while let Some(Ok(message)) = socket.next().await {
+                goodbyes += usize::from(message.is_close());
+            }
+        }
+        goodbyes
+    });
+    office.stop().await;
+    assert!(watch.elapsed() < Duration::from_secs(3), "{:?}", watch.elapsed());
+    assert_eq!(reading.await.unwrap(), 20);
 }

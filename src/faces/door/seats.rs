@@ -94,6 +94,18 @@ impl Seats {
     }
 }
 
+impl Seats {
+    /// Waits until nobody is there any more.
+    pub(super) async fn emptied(&self) {
+        while self.0.book().taken > 0 {
+            tokio::select! {
+                () = self.0.freed.notified() => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+        }
+    }
+}
+
 impl Room {
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
