@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use townhall::clock::Clock;
 use townhall::config::{self, Config, Flags, LogFormat};
-use townhall::scribe;
 use townhall::server::{OpenError, Server};
 use townhall::store::{self, Store};
 use townhall::telemetry::{Metrics, logs};
