@@ -12,7 +12,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
-NPM := npm --no-audit --no-fund --loglevel=error
+# Not `npm ci`: it refuses a lock file that lacks the packages of other systems, which some mirrors do not carry.
+NPM_INSTALL := npm install --no-save --no-audit --no-fund --loglevel=error
 ARGS ?=
 
 # A window needs a screen; Windows and macOS always have one.
@@ -47,7 +48,7 @@ ui/node_modules/.built: $(UI_SOURCES) ui/node_modules/.installed
 	touch $@
 
 %/node_modules/.installed: %/package.json %/package-lock.json
-	cd $* && $(NPM) ci
+	cd $* && $(NPM_INSTALL)
 	touch $@
 
 packages-test:
