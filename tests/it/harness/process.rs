@@ -66,7 +66,7 @@ impl OfficeProcess {
 
     /// Starts, and kills it after this long whether it was ready or not.
     pub(crate) fn start_and_kill_after(data: &Path, after: Duration) {
-        let mut command = command(data);
+        let mut command = command(data, &[]);
         let log = data.with_extension("log");
         let mut child =
             command.stdout(Stdio::null()).stderr(append(&log)).spawn().expect("the program starts");
