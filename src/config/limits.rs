@@ -134,6 +134,22 @@ pub const DRAFT_DEBOUNCE: Duration = Duration::from_millis(1_000);
 /// …and at the latest this long after the first one.
 pub const DRAFT_DEBOUNCE_MAX: Duration = Duration::from_secs(10);
 
+/// Changed records looked at in one go.
+pub const DRAFT_BATCH: usize = 256;
+/// Records whose draft failed and is tried again later; with more of them the follower waits for the first.
+pub const DRAFT_FAILED_MAX: usize = 256;
+/// A failed draft is tried again after this long, then after twice as long each time…
+pub const DRAFT_RETRY: Duration = Duration::from_secs(5);
+/// …but at least this often.
+pub const DRAFT_RETRY_MAX: Duration = Duration::from_secs(600);
+
+// --- records ---------------------------------------------------------------------------------------------
+
+/// Records of one office.
+pub const RECORDS_MAX: usize = 20_000;
+/// A record's title, in characters.
+pub const RECORD_TITLE_MAX_CHARS: usize = 300;
+
 // --- the door --------------------------------------------------------------------------------------------
 
 /// Connections at once: 1,000 colleagues with one socket each, and their page loads.
