@@ -1,7 +1,8 @@
 //! Drafting: changed records become Markdown drafts, behind the log.
 //!
-//! Owns when a draft is written: a moment after the last change, at the latest some seconds after the first, and again
-//! later when it failed. Cursor and draft are one commit. Does not know how text is read or written.
+//! Owns when a draft is written: a moment after the last change, at the latest some seconds after the first,
+//! and again later when it failed. Cursor and draft are one commit. Does not know how text is read or
+//! written.
 
 use std::time::Duration;
 
@@ -72,7 +73,8 @@ struct Drafting {
 }
 
 impl Drafting {
-    /// Waits until something changed and it is quiet, or something failed may be tried again. False: nothing will change.
+    /// Waits until something changed and it is quiet, or something failed may be tried again. False: nothing
+    /// will change.
     async fn wait(&self, tip: &mut watch::Receiver<Seq>) -> bool {
         let cursor = self.progress.cursor;
         let again = async {

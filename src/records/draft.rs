@@ -1,7 +1,7 @@
 //! How far the drafts of records are behind their documents.
 //!
-//! Owns the follower's cursor and the list of records whose draft failed, as one row, and the writing of a draft. Does not
-//! know when drafts are written.
+//! Owns the follower's cursor and the list of records whose draft failed, as one row, and the writing of a
+//! draft. Does not know when drafts are written.
 
 use std::collections::BTreeMap;
 
@@ -143,8 +143,8 @@ impl Records {
         writing.await.map_err(|_| ScribeError::Unreadable("its text cannot be written".to_owned()).into())
     }
 
-    /// Puts a record's draft, the time of its change, and the follower's progress in one commit. Without a draft only the
-    /// progress is put.
+    /// Puts a record's draft, the time of its change, and the follower's progress in one commit. Without a
+    /// draft only the progress is put.
     ///
     /// # Errors
     /// See [`CommitError`].

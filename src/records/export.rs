@@ -1,7 +1,7 @@
 //! A record as a Markdown file.
 //!
-//! Owns that an export is the newest saved text: the draft when it is as new as the log, else what the scribe reads now.
-//! Does not know how a file is sent.
+//! Owns that an export is the newest saved text: the draft when it is as new as the log, else what the scribe
+//! reads now. Does not know how a file is sent.
 
 use bytes::Bytes;
 

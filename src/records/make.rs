@@ -1,7 +1,7 @@
 //! New records: made from nothing, or imported from a file.
 //!
-//! Owns the order of making one: row, source and the document's first update are one commit, so a record is there with its
-//! text or not at all. Does not know what a file's bytes were sent by.
+//! Owns the order of making one: row, source and the document's first update are one commit, so a record is
+//! there with its text or not at all. Does not know what a file's bytes were sent by.
 
 use bytes::Bytes;
 use time::OffsetDateTime;

@@ -1,7 +1,8 @@
 //! What a record is, and its rules: making, importing, listing, renaming, exporting.
 //!
-//! Owns records' rows, their sources (the bytes they came with) and how far their drafts are. A record's text lives in
-//! its document's log; this module only makes the first update of it. Does not know HTTP, rooms or peers.
+//! Owns records' rows, their sources (the bytes they came with) and how far their drafts are. A record's text
+//! lives in its document's log; this module only makes the first update of it. Does not know HTTP, rooms or
+//! peers.
 
 mod draft;
 mod error;

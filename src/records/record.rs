@@ -1,6 +1,7 @@
 //! One record's row.
 //!
-//! Owns what is kept of a record beside its text, and how the row is written. Does not know where the values come from.
+//! Owns what is kept of a record beside its text, and how the row is written. Does not know where the values
+//! come from.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! Front matter: the YAML head of a record's file.
 //!
-//! Owns where it starts and ends and the few values that the office reads from it. The bytes stay as they are,
-//! comments, key order, line endings and byte order mark included. Does not know what a record is.
+//! Owns where it starts and ends and the few values that the office reads from it. The bytes stay as they
+//! are, comments, key order, line endings and byte order mark included. Does not know what a record is.
 
 use serde_json::Value;
 use thiserror::Error;
@@ -75,7 +75,8 @@ pub fn split(source: &str) -> Split<'_> {
     none
 }
 
-/// Reads the values that the office knows. YAML that is odd but has readable `key: value` lines is still read.
+/// Reads the values that the office knows. YAML that is odd but has readable `key: value` lines is still
+/// read.
 ///
 /// # Errors
 /// When it is too long, or is YAML of another shape than keys and values.
@@ -112,7 +113,8 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// The value of the first line `key: value`, for YAML that no parser takes (doubled keys, tabs, stray quotes).
+/// The value of the first line `key: value`, for YAML that no parser takes (doubled keys, tabs, stray
+/// quotes).
 fn by_line(yaml: &str, key: &str) -> Option<String> {
     let rest = yaml.lines().find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix(':'))?.trim();
     let quoted = |mark: char| rest.strip_prefix(mark).and_then(|inner| inner.split(mark).next());
@@ -132,7 +134,8 @@ pub fn quoted(text: &str) -> String {
     Value::String(text.to_owned()).to_string()
 }
 
-/// The front matter with another title and every other byte as it was; `None` when that cannot be done safely.
+/// The front matter with another title and every other byte as it was; `None` when that cannot be done
+/// safely.
 #[must_use]
 pub fn with_title(head: &str, title: &str) -> Option<String> {
     let mut at = 0;
