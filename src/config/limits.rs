@@ -25,6 +25,8 @@ pub const DOCUMENT_PARTS_MAX: usize = 400_000;
 pub const ROOM_MAILBOX: usize = 256;
 /// Open rooms at once.
 pub const ROOMS_OPEN_MAX: usize = 2_000;
+/// Content of all open rooms together, in bytes; beyond it nothing more is opened and nothing grows.
+pub const ROOMS_CONTENT_MAX_BYTES: usize = 512 * MIB;
 /// Peers in one room; above the 1,000 joins at once that an office-wide meeting makes.
 pub const ROOM_PEERS_MAX: usize = 2_048;
 /// A room nobody is in stays loaded this long, so that a reload of the page is warm.

@@ -38,7 +38,7 @@ async fn people_who_write_together_end_with_the_same_text() {
     bob.parts.clear();
     bob.sync().await;
     assert_eq!(mine(&anne.parts), mine(&bob.parts));
-    assert_eq!(mine(&anne.parts), late.known());
+    assert_eq!(&mine(&anne.parts), late.known());
 }
 
 #[tokio::test]
