@@ -15,8 +15,6 @@ use crate::telemetry::metrics::Reason;
 pub(super) struct Snapshots {
     doc: DocName,
     metrics: Metrics,
-    /// Whether the room holds all that is on disk; otherwise nothing may take its place.
-    complete: bool,
     /// Rows on disk that no snapshot holds.
     since: usize,
     wanted: bool,
@@ -28,11 +26,10 @@ pub(super) struct Snapshots {
 }
 
 impl Snapshots {
-    pub(super) fn new(doc: DocName, metrics: Metrics, rows: usize, complete: bool) -> Self {
+    pub(super) fn new(doc: DocName, metrics: Metrics, rows: usize) -> Self {
         Self {
             doc,
             metrics,
-            complete,
             since: rows,
             wanted: false,
             making: None,
@@ -62,7 +59,7 @@ impl Snapshots {
 
     /// Whether one could be made, for the last time.
     pub(super) fn could(&self) -> bool {
-        self.complete && self.since > 0 && !self.is_busy()
+        self.since > 0 && !self.is_busy()
     }
 
     /// Whether one is being made or written.

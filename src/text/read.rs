@@ -1,7 +1,6 @@
 //! Markdown to a document tree: CommonMark with tables, task lists, strikethrough and footnotes.
 //!
-//! Owns the meaning of source text, and which bytes of it each top-level block came from. Does not know front
-//! matter.
+//! Owns the meaning of source text, and which bytes of it each top-level block came from. Does not know front matter.
 
 use std::ops::Range;
 
@@ -18,8 +17,7 @@ use super::tree::{
 pub struct Reading {
     /// The tree.
     pub document: Document,
-    /// For each top-level block the bytes of the source it came from: whole lines, without blank lines around
-    /// it.
+    /// For each top-level block the bytes of the source it came from: whole lines, without blank lines around it.
     pub spans: Vec<Range<usize>>,
 }
 

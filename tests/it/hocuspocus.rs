@@ -9,7 +9,7 @@ use townhall::wire::ysync::SyncMessage;
 
 use crate::harness::socket::{Came, Raw, empty_update, nothing, presence, token_body};
 use crate::harness::stand::Stand;
-use crate::harness::typist::Typist;
+use crate::harness::typist::{Typist, state_vector};
 
 /// Long enough for anything that would come, short enough for a test that waits for nothing.
 const A_MOMENT: Duration = Duration::from_millis(300);
@@ -344,6 +344,56 @@ async fn records_that_are_not_there_and_names_that_are_none_are_refused() {
         assert!(matches!(body, Body::Denied(_)), "{address:?}: {body:?}");
     }
     client.log_in("notes", &token).await;
+}
+
+#[tokio::test]
+async fn a_reader_who_stops_and_goes_on_has_everything_and_held_nobody_up() {
+    let stand = Stand::open().await;
+    let mut writer = joined(&stand, "notes", Role::Editor).await;
+    let mut reader = Raw::connect_narrow(&stand.url("/hocuspocus")).await;
+    reader.log_in("notes", &stand.token(Role::Editor).await).await;
+    reader.say("notes", &step1(nothing())).await;
+    let (_, Body::Sync(SyncMessage::Step1(_))) = reader.hear().await else { panic!("no question") };
+    let (_, Body::Sync(SyncMessage::Step2(state))) = reader.hear().await else { panic!("no answer") };
+    // More than what the kernel and the outbox hold together.
+    let mut typist = Typist::new(3);
+    let words = "w".repeat(50_000);
+    for _ in 0..400 {
+        writer.say("notes", &edit(typist.types(&words))).await;
+        writer.hear_until(|_, body| *body == Body::SyncStatus(true)).await;
+    }
+    let mut parts = vec![state];
+    loop {
+        let (_, body) = reader.hear().await;
+        if let Body::Sync(SyncMessage::Update(update) | SyncMessage::Step2(update)) = body {
+            parts.push(update);
+            let known = townhall::wire::gate::Known::from_parts(parts.iter().map(Bytes::as_ref)).unwrap();
+            if state_vector(&known.state_vector()).get(&3) == Some(&typist.clock) {
+                break;
+            }
+        }
+    }
+    assert!(stand.figure("townhall_resyncs_total").await >= 1.0, "the reader should have fallen behind");
+}
+
+#[tokio::test]
+async fn long_messages_pass_in_both_directions() {
+    let stand = Stand::open().await;
+    let mut client = joined(&stand, "notes", Role::Editor).await;
+    let mut typist = Typist::new(3);
+    for size in [4_070, 4_096, 5_000, 70_000, 900_000] {
+        let update = typist.types(&"x".repeat(size));
+        let mut other = joined(&stand, "notes", Role::Editor).await;
+        client.say("notes", &edit(update.clone())).await;
+        client.hear_until(|_, body| *body == Body::SyncStatus(true)).await;
+        let (_, heard) = other.hear().await;
+        assert!(heard == edit(update), "{size} letters");
+    }
+    // One that fills an outbox alone comes as an answer.
+    let mut other = joined(&stand, "notes", Role::Editor).await;
+    client.say("notes", &edit(typist.types(&"x".repeat(3_000_000)))).await;
+    let arrived = |body: &Body| matches!(body, Body::Sync(SyncMessage::Step2(u)) if u.len() > 3_000_000);
+    other.hear_until(|_, body| arrived(body)).await;
 }
 
 // --- hostile clients ---

@@ -22,6 +22,5 @@ mod records;
 mod rooms;
 mod scribe;
 mod slow;
-mod slow_socket;
 mod tidy;
 mod yjs;

@@ -235,7 +235,7 @@ impl Hocuspocus {
     async fn log_in(&mut self, address: &Address, token: &str, say: &mut Say) -> Result<(), Closing> {
         let grant = match token {
             "" => self.caller.grant.clone().filter(Grant::holds),
-            token => self.face.auth.grant(token).ok(),
+            token => self.face.grant(&self.caller, token),
         };
         let (Some(grant), Ok(doc)) = (grant, DocName::parse(address.document())) else {
             return self.deny(address, DENIED, say);

@@ -15,8 +15,9 @@ use axum::Router;
 use axum::routing::get;
 use bytes::Bytes;
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Grant};
 use crate::config::limits::SOCKET_BUFFER_BYTES;
+use crate::faces::Caller;
 use crate::rooms::Rooms;
 use crate::telemetry::Metrics;
 
@@ -38,7 +39,15 @@ pub struct YjsFace {
     pub query_tokens: bool,
 }
 
-/// The routes of both dialects. The door puts a [`Caller`](crate::faces::Caller) in front of them.
+impl YjsFace {
+    /// The grant behind a token that a client brought; the office's own counts on this computer only.
+    fn grant(&self, caller: &Caller, token: &str) -> Option<Grant> {
+        let grant = if caller.local { self.auth.grant_here(token) } else { self.auth.grant(token) };
+        grant.ok()
+    }
+}
+
+/// The routes of both dialects. The door puts a [`Caller`] in front of them.
 pub fn routes(face: YjsFace) -> Router {
     Router::new()
         .route("/hocuspocus", get(hocuspocus::open))

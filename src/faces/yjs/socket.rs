@@ -3,8 +3,9 @@
 //! Owns buffers, deadlines of writing and the order of frames on the wire. Does not know what is in them. Buffers
 //! are small because a town has many idle connections; a long message goes past them, straight to the line.
 
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -200,9 +201,14 @@ impl Socket {
     }
 }
 
-/// Gives up on a write that makes no progress.
+/// Gives up on a write that makes no progress. Most are done at once and need no timer.
 async fn unless_stuck(write: impl Future<Output = Result<(), WsError>>) -> Result<(), Closing> {
-    match timeout(OUTBOX_LAG_MAX, write).await {
+    let mut write = pin!(write);
+    let done = match poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx))).await {
+        Poll::Ready(done) => Ok(done),
+        Poll::Pending => timeout(OUTBOX_LAG_MAX, write).await,
+    };
+    match done {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Closing::Left),
         Err(_) => Err(Closing::TIMEOUT),

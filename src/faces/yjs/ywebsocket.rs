@@ -68,7 +68,7 @@ fn enter(
         .and_then(|value| value.strip_prefix(SUBPROTOCOL))
         .or_else(|| uri.query().filter(|_| face.query_tokens).and_then(token_of));
     let grant = match token {
-        Some(token) => face.auth.grant(token).ok(),
+        Some(token) => face.grant(caller, token),
         None => caller.grant.clone(),
     };
     let grant = grant.filter(Grant::holds).ok_or(Closing::UNAUTHORIZED)?;

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use townhall::wire::hocuspocus::{self, Address, Body, Packet};
 use townhall::wire::ysync;
@@ -45,6 +46,18 @@ impl Raw {
         let subprotocol = response.headers().get("sec-websocket-protocol");
         let subprotocol = subprotocol.map(|value| value.to_str().unwrap().to_owned());
         Self { ws, subprotocol }
+    }
+
+    /// Connects with a receive buffer so small that a reader who stops is soon felt at the other end.
+    pub(crate) async fn connect_narrow(url: &str) -> Self {
+        let request = url.into_client_request().unwrap();
+        let address = request.uri().authority().unwrap().as_str().parse().unwrap();
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 * 1024).unwrap();
+        let line = MaybeTlsStream::Plain(socket.connect(address).await.unwrap());
+        let config = WebSocketConfig::default().max_frame_size(None).max_message_size(None);
+        let (ws, _) = tokio_tungstenite::client_async_with_config(request, line, Some(config)).await.unwrap();
+        Self { ws, subprotocol: None }
     }
 
     /// Sends a binary message.

@@ -1,6 +1,7 @@
 //! An office as Yjs clients meet it: a record to write in, tokens to come in with, sockets.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Mutex;
 
 use tempfile::TempDir;
@@ -18,16 +19,21 @@ use super::typist::Typist;
 pub(crate) struct Stand {
     office: Office,
     minted: Mutex<HashMap<String, String>>,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
 }
 
 impl Stand {
     /// Opens an office with one record in it.
     pub(crate) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        seed(folder.path()).await;
-        let office = Office::start_in(folder.path()).await;
-        Self { office, minted: Mutex::default(), _folder: folder }
+        let stand = Self::open_in(folder.path()).await;
+        Self { _folder: Some(folder), ..stand }
+    }
+
+    /// The same, on a folder that is somebody else's to remove.
+    pub(crate) async fn open_in(data: &Path) -> Self {
+        seed(data).await;
+        Self { office: Office::start_in(data).await, minted: Mutex::default(), _folder: None }
     }
 
     /// The document of the record that is there.
@@ -64,6 +70,13 @@ impl Stand {
         self.office.ws(path)
     }
 
+    /// A figure of `/metrics`.
+    pub(crate) async fn figure(&self, name: &str) -> f64 {
+        let text = self.office.admin().get("/metrics").await.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).trim().parse().unwrap()
+    }
+
     /// Stops gracefully.
     pub(crate) async fn stop(self) {
         self.office.stop().await;
@@ -75,7 +88,7 @@ fn record() -> DocName {
 }
 
 /// A record is there from its first update on.
-async fn seed(data: &std::path::Path) {
+async fn seed(data: &Path) {
     let store = Store::open(data, &Clock::real(), &Metrics::new()).unwrap();
     let write = Write::Append { doc: record(), update: Typist::new(1).types("seed") };
     store.commit(vec![write]).unwrap().await.unwrap().unwrap();

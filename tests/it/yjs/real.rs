@@ -282,3 +282,49 @@ async fn access_taken_away_and_given_again_loses_no_word() {
         node.settled(kind).await;
     }
 }
+
+#[tokio::test]
+async fn a_full_disk_is_told_to_every_version_and_what_was_written_then_is_saved_afterwards() {
+    let Some(disk) = crate::disk::SmallDisk::mount("size=64m") else { return };
+    let data = disk.root.join("data");
+    std::fs::create_dir(&data).unwrap();
+    let stand = Stand::open_in(&data).await;
+    let token = stand.token(Role::Editor).await;
+    let mut node = Node::start().await;
+    for kind in PROVIDERS {
+        open(&mut node, &stand, kind, "notes", &token).await;
+        node.settled(kind).await;
+    }
+    let ballast = disk.root.join("ballast");
+    let filled = std::fs::write(&ballast, vec![0; 64 << 20]);
+    assert!(filled.is_err(), "the disk should be full");
+    for kind in PROVIDERS {
+        // More than the space that the store had set aside for itself.
+        node.tell(json!({ "do": "insert", "client": kind, "text": "x".repeat(600_000) })).await;
+    }
+    for kind in PROVIDERS {
+        let told = |state: &Value| told_store(state) == Some("full");
+        node.until(kind, "told that the disk is full", told).await;
+        node.insert(kind, "written meanwhile").await;
+    }
+    for kind in PROVIDERS {
+        assert_ne!(node.state(kind).await["unsynced"], 0, "{kind} must not believe that it was saved");
+    }
+    std::fs::remove_file(&ballast).unwrap();
+    for kind in PROVIDERS {
+        let saved = |state: &Value| told_store(state) == Some("writable") && state["unsynced"] == 0;
+        node.until_within(Duration::from_secs(3), kind, "saved", saved).await;
+    }
+    let texts =
+        [node.state("provider-2").await, node.state("provider-3").await, node.state("provider-4").await];
+    assert!(texts.iter().all(|state| state["text"] == texts[0]["text"]));
+    drop(stand);
+}
+
+/// What a client was last told about the store.
+fn told_store(state: &Value) -> Option<&'static str> {
+    let last = state["told"].as_array().unwrap().last()?.as_str()?.to_owned();
+    ["full", "faulty", "writable"]
+        .into_iter()
+        .find(|word| last == format!(r#"{{"townhall":{{"store":"{word}"}}}}"#))
+}
