@@ -38,7 +38,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == "scribe") {
-        return ExitCode::FAILURE;
+        return scribe();
     }
     window::prepare_web_view();
     let cli = Cli::parse();
@@ -53,6 +53,17 @@ fn main() -> ExitCode {
     match shell(&config, &cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse_to_start(&error.to_string(), 1),
+    }
+}
+
+/// What the server starts this program for: no window, no logs, only questions and answers.
+fn scribe() -> ExitCode {
+    match townhall::scribe::child() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::FAILURE
+        }
     }
 }
 

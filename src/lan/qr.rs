@@ -8,10 +8,10 @@ use thiserror::Error;
 /// Modules of white that a reader needs on every side (ISO/IEC 18004, 6.3.8).
 const QUIET: usize = 4;
 
-/// A QR code, ready to be drawn.
+/// A QR code, ready to be drawn. Whoever draws it leaves four modules of white on every side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Qr {
-    /// Modules on each side, the white margin included: the `viewBox` is `0 0 size size`.
+    /// Modules on each side.
     pub size: usize,
     /// The dark modules as the `d` of one SVG path, each module 1 by 1.
     pub path: String,
@@ -29,14 +29,8 @@ pub struct QrError;
 /// When the text is longer than the largest code takes.
 pub fn qr(text: &str) -> Result<Qr, QrError> {
     let code = QrCode::with_error_correction_level(text, EcLevel::M).map_err(|_| QrError)?;
-    let (width, modules) = (code.width(), code.to_colors());
-    let size = width + 2 * QUIET;
-    let mut dark = vec![false; size * size];
-    for (y, row) in modules.chunks(width).enumerate() {
-        for (x, color) in row.iter().enumerate() {
-            dark[(y + QUIET) * size + x + QUIET] = *color == Color::Dark;
-        }
-    }
+    let size = code.width();
+    let dark: Vec<bool> = code.to_colors().into_iter().map(|color| color == Color::Dark).collect();
     let mut path = String::new();
     for (y, row) in dark.chunks(size).enumerate() {
         let mut x = 0;
@@ -52,14 +46,18 @@ pub fn qr(text: &str) -> Result<Qr, QrError> {
 }
 
 impl Qr {
-    /// The code for a terminal, two modules to a character: light on dark would be upside down for many readers, so
-    /// the light modules are what is printed.
+    /// The code for a terminal with its white margin, two modules to a character. The light modules are what is
+    /// printed: on a dark screen the code is the right way round.
     #[must_use]
     pub fn terminal(&self) -> String {
-        let light = |x: usize, y: usize| y >= self.size || !self.dark[y * self.size + x];
+        let light = |x: usize, y: usize| {
+            let inside = |at: usize| at.checked_sub(QUIET).filter(|at| *at < self.size);
+            !matches!((inside(x), inside(y)), (Some(x), Some(y)) if self.dark[y * self.size + x])
+        };
+        let width = self.size + 2 * QUIET;
         let mut lines = String::new();
-        for y in (0..self.size).step_by(2) {
-            for x in 0..self.size {
+        for y in (0..width).step_by(2) {
+            for x in 0..width {
                 lines.push(match (light(x, y), light(x, y + 1)) {
                     (true, true) => '█',
                     (true, false) => '▀',
@@ -78,14 +76,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_with_a_code_becomes_a_path_with_its_margin() {
+    fn an_address_with_a_code_becomes_a_path_and_blocks() {
         let code = qr("http://192.168.178.24:3001/join#ABCD-EFGH").unwrap();
-        assert_eq!(code.size, 29 + 2 * QUIET, "version 3 holds it");
-        assert!(code.path.starts_with("M4 4h7v1h-7z"), "the first finder pattern: {}", &code.path[..20]);
-        assert!(code.dark[..code.size * QUIET].iter().all(|dark| !dark));
+        assert_eq!(code.size, 29, "version 3 holds it");
+        assert!(code.path.starts_with("M0 0h7v1h-7z"), "the first finder pattern: {}", &code.path[..20]);
         let lines: Vec<String> = code.terminal().lines().map(str::to_owned).collect();
-        assert_eq!(lines.len(), code.size.div_ceil(2));
-        assert!(lines.iter().all(|line| line.chars().count() == code.size));
+        assert_eq!(lines.len(), (code.size + 2 * QUIET).div_ceil(2));
+        assert!(lines.iter().all(|line| line.chars().count() == code.size + 2 * QUIET));
         assert!(lines[0].chars().all(|c| c == '█'));
     }
 

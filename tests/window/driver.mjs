@@ -9,6 +9,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 export { sleep }
 
+/** The program under test. */
+export const program =
+  process.env.TOWNHALL_DESKTOP ?? join(import.meta.dirname, '../../target/desktop/debug/townhall-desktop')
+
 const ELEMENT = 'element-6066-11e4-a52e-4f735466cecf'
 
 /** A port that nobody holds right now. */
@@ -143,7 +147,6 @@ export async function session(screen, program, args) {
     click: async (css) => ask('POST', path(`/element/${await page.find(css)}/click`), {}),
     type: async (css, text) => ask('POST', path(`/element/${await page.find(css)}/value`), { text }),
     text: async (css) => ask('GET', path(`/element/${await page.find(css)}/text`)),
-    shot: async () => Buffer.from(await ask('GET', path('/screenshot')), 'base64'),
     end: () => ask('DELETE', path('')).catch(() => {}),
   }
   return page

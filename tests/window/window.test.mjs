@@ -1,11 +1,9 @@
 // The clerk's window, for real: the program under a screen of its own, driven through the web view's own driver.
 import assert from 'node:assert/strict'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { desktop, freePort, session, until, visible } from './driver.mjs'
-
-const program = process.env.TOWNHALL_DESKTOP ?? join(import.meta.dirname, '../../target/desktop/debug/townhall-desktop')
+import { desktop, freePort, program, session, until, visible } from './driver.mjs'
 
 let screen, page, port, args
 
@@ -23,6 +21,11 @@ after(async () => {
   await screen?.end()
 })
 
+const ENTER = '\ue007'
+/** Pictures for people to look at, where somebody asked for them. */
+const keep = async (name) => {
+  if (process.env.SHOTS) await screen.run('import', ['-window', 'root', join(process.env.SHOTS, `window-${name}.png`)])
+}
 const health = async () => (await fetch(`http://127.0.0.1:${port}/health`)).status
 const press = (...keys) => screen.run('xdotool', ['key', '--clearmodifiers', ...keys])
 
@@ -33,6 +36,37 @@ test('the window shows the office and nothing else', async () => {
   await page.script("location.href = 'https://example.org/'")
   await page.script("window.open('https://example.org/')")
   assert.equal(new URL(await page.url()).origin, `http://127.0.0.1:${port}`)
+})
+
+test('the clerk shares: address, QR code and a code in two groups', async () => {
+  await until('the start screen', () => page.find('[role=switch]'))
+  await page.click('[role=switch]')
+  await until('the code', async () => /^[A-Z0-9]{4}-[A-Z0-9]{4}$/.test(await page.script("return document.querySelector('.code [aria-hidden]')?.textContent.trim() ?? ''")))
+  const drawn = await page.script("const b = document.querySelector('.qr svg path').getBBox(); return [b.width, b.height]")
+  assert.ok(drawn[0] >= 21 && drawn[0] === drawn[1], `a square of modules: ${drawn}`)
+  assert.match(await page.text('.address'), new RegExp(`^http://[0-9.]+:${port}$`))
+  await keep('start')
+})
+
+test('a record is opened and keeps accents as they are typed', async () => {
+  await page.click('.button-main')
+  await until('the form', () => page.find('#new-title'))
+  await page.type('#new-title', 'Arrêté nº 12')
+  await page.click('button[form=new-record]')
+  await until('the text', () => page.find('#text'))
+  await until('the record to be here', async () => (await page.script("return document.querySelector('[data-testid=pill]').dataset.state")) === 'saved')
+  await page.type('#text', 'Été à Forêt-Noire — größer, œuvre')
+  await page.type('#text', ENTER + 'La séance est levée.')
+  await until('the text on disk', async () => (await page.script("return document.querySelector('[data-testid=pill]').dataset.state")) === 'saved')
+  const id = new URL(await page.url()).pathname.split('/').at(-1)
+  const token = readFileSync(join(screen.home, 'office', 'admin.token'), 'utf8').trim()
+  const exported = await until('the export', async () => {
+    const answer = await fetch(`http://127.0.0.1:${port}/api/v1/records/${id}/export`, { headers: { authorization: `Bearer ${token}` } })
+    const text = await answer.text()
+    return text.includes('levée') && text
+  })
+  assert.match(exported, /Été à Forêt-Noire — größer, œuvre\n\nLa séance est levée\./)
+  await keep('record')
 })
 
 test('closed, it goes on serving and says so; a second start shows it again', async () => {
