@@ -1,6 +1,7 @@
 //! Builds every part of the office, owns all tasks, and the order of start and stop.
 
 mod desk;
+mod followers;
 mod handle;
 mod network;
 
@@ -23,10 +24,13 @@ use crate::config::limits::STOP_DEADLINE;
 use crate::faces::door::{self, Door, Guard, Names};
 use crate::faces::own::{self, OwnFace};
 use crate::faces::yjs::{self, YjsFace};
+use crate::records::Records;
 use crate::rooms::Rooms;
+use crate::scribe::Scribe;
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 use desk::FrontDesk;
+use followers::Followers;
 use network::Network;
 
 /// Why the office did not open.
@@ -75,6 +79,7 @@ pub struct Server {
     auth: Auth,
     door: Door,
     network: Network,
+    followers: Followers,
     share: bool,
 }
 
@@ -97,8 +102,10 @@ impl Server {
         let names = Names::new(config.hosts, config.origins);
         let (desk, wishes) = FrontDesk::open(store.clone(), address)?;
         let desk = Arc::new(desk);
+        let records = Records::new(store.clone(), Scribe::new(config.scribe_program), clock.clone());
         let own = own::routes(OwnFace {
             auth: auth.clone(),
+            records: records.clone(),
             rooms: rooms.clone(),
             metrics: metrics.clone(),
             desk: desk.clone(),
@@ -114,7 +121,9 @@ impl Server {
         let door = Door::new(routes, config.realtime.connections_per_ip, metrics.clone());
         let network = Network::new(door.clone(), names, address, wishes);
         let handle = Handle::new(auth.clone(), rooms.clone(), desk);
-        Ok(Self { listener, handle, store, bus, rooms, auth, door, network, share: config.share })
+        let followers = Followers { store: store.clone(), records, clock, metrics };
+        let share = config.share;
+        Ok(Self { listener, handle, store, bus, rooms, auth, door, network, followers, share })
     }
 
     /// Where this computer reaches the office.
@@ -146,6 +155,7 @@ impl Server {
         tasks.spawn(async move { door.accept(self.listener, CancellationToken::new()).await });
         tasks.spawn(async move { auth.keep_time().await });
         let network = tokio::spawn(self.network.run(ending.clone()));
+        let followers = tokio::spawn(self.followers.run(ending.clone()));
         if self.share {
             self.handle.share(true).await;
         }
@@ -161,8 +171,10 @@ impl Server {
             door.close();
             rooms.stop().await;
             ending.cancel();
-            if let Err(error) = network.await {
-                tracing::error!(%error, "the network part failed");
+            for (part, task) in [("network", network), ("followers", followers)] {
+                if let Err(error) = task.await {
+                    tracing::error!(%error, part, "a part failed");
+                }
             }
             door.emptied().await;
             door.end_all();

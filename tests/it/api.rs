@@ -1,5 +1,7 @@
 //! What a program may rely on over HTTP: every route, its answer and its refusals.
 
+mod records;
+
 use std::time::Duration;
 
 use futures_util::StreamExt;

@@ -8,6 +8,7 @@ mod desk;
 mod office;
 mod page;
 mod people;
+mod records;
 mod status;
 mod tokens;
 mod who;
@@ -21,6 +22,7 @@ pub use desk::{Address, Desk, DeskError, Later, OfficeState, Picture};
 
 use super::failure;
 use crate::auth::Auth;
+use crate::records::Records;
 use crate::rooms::Rooms;
 use crate::telemetry::Metrics;
 
@@ -31,6 +33,8 @@ pub struct OwnFace {
     pub auth: Auth,
     /// Who is in which document.
     pub rooms: Rooms,
+    /// The records.
+    pub records: Records,
     /// The figures.
     pub metrics: Metrics,
     /// What only the server knows.
@@ -49,6 +53,10 @@ pub fn routes(face: OwnFace) -> Router {
         .route("/auth/me", get(who::me).patch(who::rename))
         .route("/office", get(office::show).patch(office::rename))
         .route("/people", get(people::list))
+        .route("/records", get(records::list).post(records::create))
+        .route("/records/import", post(records::import))
+        .route("/records/{id}", get(records::show).patch(records::rename))
+        .route("/records/{id}/export", get(records::export))
         .route("/people/{id}", delete(people::remove));
     let hosts = Router::new()
         .route("/office/sharing", post(office::share))
