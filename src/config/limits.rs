@@ -25,6 +25,8 @@ pub const DOCUMENT_PARTS_MAX: usize = 400_000;
 pub const ROOM_MAILBOX: usize = 256;
 /// Open rooms at once.
 pub const ROOMS_OPEN_MAX: usize = 2_000;
+/// Content of all open rooms together, in bytes; beyond it nothing more is opened and nothing grows.
+pub const ROOMS_CONTENT_MAX_BYTES: usize = 512 * MIB;
 /// Peers in one room; above the 1,000 joins at once that an office-wide meeting makes.
 pub const ROOM_PEERS_MAX: usize = 2_048;
 /// A room nobody is in stays loaded this long, so that a reload of the page is warm.
@@ -133,6 +135,22 @@ pub const SCRIBE_IDLE: Duration = Duration::from_secs(30);
 pub const DRAFT_DEBOUNCE: Duration = Duration::from_millis(1_000);
 /// …and at the latest this long after the first one.
 pub const DRAFT_DEBOUNCE_MAX: Duration = Duration::from_secs(10);
+
+/// Changed records looked at in one go.
+pub const DRAFT_BATCH: usize = 256;
+/// Records whose draft failed and is tried again later; with more of them the follower waits for the first.
+pub const DRAFT_FAILED_MAX: usize = 256;
+/// A failed draft is tried again after this long, then after twice as long each time…
+pub const DRAFT_RETRY: Duration = Duration::from_secs(5);
+/// …but at least this often.
+pub const DRAFT_RETRY_MAX: Duration = Duration::from_secs(600);
+
+// --- records ---------------------------------------------------------------------------------------------
+
+/// Records of one office.
+pub const RECORDS_MAX: usize = 20_000;
+/// A record's title, in characters.
+pub const RECORD_TITLE_MAX_CHARS: usize = 300;
 
 // --- the door --------------------------------------------------------------------------------------------
 

@@ -90,7 +90,7 @@ impl Room {
             peers: BTreeMap::new(),
             content: start.content,
             saving: Saving::new(doc.clone(), store, start.last),
-            snapshots: Snapshots::new(doc, metrics, start.rows),
+            snapshots: Snapshots::new(doc, metrics, start.rows, start.complete),
             presence: Presence::default(),
             bench: Bench::default(),
             turned_away: false,
@@ -100,6 +100,7 @@ impl Room {
             asks: BTreeMap::new(),
             listing,
         };
+        room.listing.holds(room.content.bytes());
         room.grace.set(room.listing.house.grace());
         room
     }

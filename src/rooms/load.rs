@@ -18,6 +18,8 @@ pub(super) struct Start {
     pub(super) last: Seq,
     /// Rows that no snapshot holds yet.
     pub(super) rows: usize,
+    /// Whether all of the rows are in the content. Otherwise no snapshot may take their place.
+    pub(super) complete: bool,
 }
 
 /// Reads a document.
@@ -38,10 +40,11 @@ fn assemble(doc: &DocName, loaded: Loaded) -> Result<Start, OpenError> {
     let last = loaded.tail.last().or(loaded.snapshot.as_ref()).map_or(Seq(0), |(row, _)| *row);
     let mut known = Known::default();
     let mut parts = Vec::with_capacity(rows + 1);
-    let mut waiting = Vec::new();
+    let (mut waiting, mut complete) = (Vec::new(), true);
     for (row, part) in loaded.snapshot.into_iter().chain(loaded.tail) {
         let Ok(structure) = gate::check(&part) else {
             tracing::error!(%doc, row = row.0, "a stored part is not an update; left out");
+            complete = false;
             continue;
         };
         if !take(&mut known, &mut parts, &part, &structure) {
@@ -57,6 +60,7 @@ fn assemble(doc: &DocName, loaded: Loaded) -> Result<Start, OpenError> {
     for (row, ..) in &waiting {
         tracing::error!(%doc, row = row.0, "a stored part follows from nothing; left out");
     }
+    complete &= waiting.is_empty();
     let base = match parts.as_slice() {
         [] => EMPTY_UPDATE,
         [one] => one.clone(),
@@ -65,7 +69,7 @@ fn assemble(doc: &DocName, loaded: Loaded) -> Result<Start, OpenError> {
             OpenError::Unreadable
         })?,
     };
-    Ok(Start { content: Content::new(known, base), last, rows })
+    Ok(Start { content: Content::new(known, base), last, rows, complete })
 }
 
 /// Takes a part in if it can stand now.
@@ -79,4 +83,38 @@ fn take(known: &mut Known, parts: &mut Vec<Bytes>, part: &Bytes, structure: &Str
         }
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The letter number `clock` of client 1.
+    fn letter(clock: u8) -> Bytes {
+        match clock {
+            0 => Bytes::from_static(&[1, 1, 1, 0, 4, 1, 1, b't', 1, b'a', 0]),
+            _ => vec![1, 1, 1, clock, 0x84, 1, clock - 1, 1, b'a' + clock, 0].into(),
+        }
+    }
+
+    fn start(rows: &[u8]) -> Start {
+        let tail = (1..).map(Seq).zip(rows.iter().map(|clock| letter(*clock))).collect();
+        assemble(&DocName::parse("d").unwrap(), Loaded { snapshot: None, tail }).ok().unwrap()
+    }
+
+    #[test]
+    fn rows_of_repeated_commits_come_together_in_any_order() {
+        let mut start = start(&[2, 1, 0, 1, 2, 3]);
+        assert!(start.complete);
+        assert_eq!((start.last, start.rows), (Seq(6), 6));
+        assert_eq!(start.content.have(), Bytes::from_static(&[1, 1, 4]));
+        assert!(start.content.base().0.ends_with(b"d\0"));
+    }
+
+    #[test]
+    fn a_row_that_follows_from_nothing_is_left_out_but_no_snapshot_may_replace_it() {
+        let mut start = start(&[0, 1, 3]);
+        assert!(!start.complete);
+        assert_eq!(start.content.have(), Bytes::from_static(&[1, 1, 2]));
+    }
 }

@@ -4,7 +4,7 @@
 //! them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +20,8 @@ use super::{Here, OpenError, Outbox, Peer};
 use crate::auth::{Grant, Role};
 use crate::clock::Clock;
 use crate::config::limits::{
-    ROOM_GRACE, ROOM_GRACE_CROWDED, ROOM_MAILBOX, ROOMS_OPEN_MAX, ROOMS_STOP_DEADLINE,
+    ROOM_GRACE, ROOM_GRACE_CROWDED, ROOM_MAILBOX, ROOMS_CONTENT_MAX_BYTES, ROOMS_OPEN_MAX,
+    ROOMS_STOP_DEADLINE,
 };
 use crate::id::{DocKind, DocName, PeerId};
 use crate::store::Store;
@@ -42,6 +43,8 @@ pub(super) struct House {
     documents_free: bool,
     rooms: Mutex<HashMap<DocName, mpsc::Sender<Command>>>,
     tasks: TaskTracker,
+    /// Bytes of content in all rooms.
+    held: AtomicUsize,
     next_peer: AtomicU64,
 }
 
@@ -57,6 +60,7 @@ impl Rooms {
             documents_free,
             rooms: Mutex::default(),
             tasks: TaskTracker::new(),
+            held: AtomicUsize::new(0),
             next_peer: AtomicU64::new(1),
         }))
     }
@@ -109,6 +113,11 @@ impl Rooms {
 }
 
 impl House {
+    /// Whether the rooms hold as much as they may together.
+    pub(super) fn is_full(&self) -> bool {
+        self.held.load(Ordering::Relaxed) > ROOMS_CONTENT_MAX_BYTES
+    }
+
     /// How long a room that nobody is in stays: shorter when there are many.
     pub(super) fn grace(&self) -> Duration {
         if self.lock().len() > ROOMS_OPEN_MAX / 2 { ROOM_GRACE_CROWDED } else { ROOM_GRACE }
@@ -127,12 +136,12 @@ impl House {
         if let Some(mailbox) = rooms.get(doc).filter(|mailbox| !mailbox.is_closed()) {
             return Ok(mailbox.clone());
         }
-        if rooms.len() >= ROOMS_OPEN_MAX {
+        if rooms.len() >= ROOMS_OPEN_MAX || self.is_full() {
             return Err(OpenError::Full);
         }
         let (mailbox, commands) = mpsc::channel(ROOM_MAILBOX);
         rooms.insert(doc.clone(), mailbox.clone());
-        let listing = Listing { house: self.clone(), doc: doc.clone(), mailbox: mailbox.clone() };
+        let listing = Listing { house: self.clone(), doc: doc.clone(), mailbox: mailbox.clone(), held: 0 };
         self.metrics.rooms.inc();
         self.tasks.spawn(document::run(listing, commands));
         Ok(mailbox)
@@ -152,9 +161,16 @@ pub(super) struct Listing {
     pub(super) house: Arc<House>,
     pub(super) doc: DocName,
     pub(super) mailbox: mpsc::Sender<Command>,
+    held: usize,
 }
 
 impl Listing {
+    /// Says how many bytes of content the room holds now.
+    pub(super) fn holds(&mut self, bytes: usize) {
+        self.house.held.fetch_add(bytes.wrapping_sub(self.held), Ordering::Relaxed); // wraps both ways
+        self.held = bytes;
+    }
+
     /// An id for a new peer.
     pub(super) fn next_peer(&self) -> PeerId {
         PeerId(self.house.next_peer.fetch_add(1, Ordering::Relaxed))
@@ -163,6 +179,7 @@ impl Listing {
 
 impl Drop for Listing {
     fn drop(&mut self) {
+        self.holds(0);
         self.house.forget(&self.doc, &self.mailbox);
         self.house.metrics.rooms.dec();
         if std::thread::panicking() {

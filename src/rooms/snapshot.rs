@@ -15,6 +15,8 @@ use crate::telemetry::metrics::Reason;
 pub(super) struct Snapshots {
     doc: DocName,
     metrics: Metrics,
+    /// Whether the room holds all that is on disk; otherwise nothing may take its place.
+    complete: bool,
     /// Rows on disk that no snapshot holds.
     since: usize,
     wanted: bool,
@@ -26,10 +28,11 @@ pub(super) struct Snapshots {
 }
 
 impl Snapshots {
-    pub(super) fn new(doc: DocName, metrics: Metrics, rows: usize) -> Self {
+    pub(super) fn new(doc: DocName, metrics: Metrics, rows: usize, complete: bool) -> Self {
         Self {
             doc,
             metrics,
+            complete,
             since: rows,
             wanted: false,
             making: None,
@@ -59,7 +62,7 @@ impl Snapshots {
 
     /// Whether one could be made, for the last time.
     pub(super) fn could(&self) -> bool {
-        self.since > 0 && !self.is_busy()
+        self.complete && self.since > 0 && !self.is_busy()
     }
 
     /// Whether one is being made or written.

@@ -1,6 +1,7 @@
 //! The scribe's own process: it reads questions from standard input and writes answers to standard output.
 //!
-//! Owns the loop and the limits the process sets on itself. It keeps nothing between two questions. Does not know who asks.
+//! Owns the loop and the limits the process sets on itself. It keeps nothing between two questions. Does not
+//! know who asks.
 
 use std::io::{self, Read, Write};
 
@@ -14,7 +15,8 @@ use crate::config::limits::{SCRIBE_QUESTION_MAX_BYTES, SCRIBE_STACK_BYTES};
 /// When standard input or output fails, or a question is not one.
 pub fn child() -> io::Result<()> {
     limit_memory()?;
-    // a thread of our own, because trees are walked by recursion and the main thread's stack is the system's choice
+    // a thread of our own, because trees are walked by recursion and the main thread's stack is the system's
+    // choice
     let work = std::thread::Builder::new().name("scribe".to_owned()).stack_size(SCRIBE_STACK_BYTES);
     let work = work.spawn(|| answer_all(&mut io::stdin().lock(), &mut io::stdout().lock()))?;
     work.join().unwrap_or_else(|_| Err(io::Error::other("the engine failed")))

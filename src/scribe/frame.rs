@@ -1,8 +1,8 @@
 //! What the server and the scribe say to each other over its standard input and output.
 //!
-//! Owns the frames: a length of four bytes, big end first, then the content. A question is the parts of a document, each
-//! with its length; an answer is one byte for "read" or "not read", then a state vector with its length and the tree as
-//! JSON, or the reason as text. Does not know processes.
+//! Owns the frames: a length of four bytes, big end first, then the content. A question is the parts of a
+//! document, each with its length; an answer is one byte for "read" or "not read", then a state vector with
+//! its length and the tree as JSON, or the reason as text. Does not know processes.
 
 use bytes::Bytes;
 

@@ -1,8 +1,8 @@
 //! The disposable process that turns a document's stored bytes into a tree, and a tree into an update.
 //!
-//! Owns the only live Yjs document of the product. It lives in a separate process, because stored bytes that are honest
-//! or hostile may crash or hang it (`townhall scribe`, started on demand); the server holds a [`Scribe`]. Does not know
-//! the store, records or Markdown.
+//! Owns the only live Yjs document of the product. It lives in a separate process, because stored bytes that
+//! are honest or hostile may crash or hang it (`townhall scribe`, started on demand); the server holds a
+//! [`Scribe`]. Does not know the store, records or Markdown.
 
 mod child;
 mod frame;

@@ -1,7 +1,7 @@
 //! The server's side of the scribe: a process that may die, hang or lie without harm.
 //!
-//! Owns starting it on demand, one question at a time, its deadline, its idle end, and the check that what it read is
-//! what is stored. Does not know what the tree is for.
+//! Owns starting it on demand, one question at a time, its deadline, its idle end, and the check that what it
+//! read is what is stored. Does not know what the tree is for.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -89,8 +89,8 @@ impl Scribe {
         Self(Arc::new(Inner { program, limits, waiting: AtomicUsize::new(0), running: Mutex::new(None) }))
     }
 
-    /// Reads a stored document from its parts, oldest first: its tree, and the state vector it has. What the scribe read
-    /// is compared with what the parts hold.
+    /// Reads a stored document from its parts, oldest first: its tree, and the state vector it has. What the
+    /// scribe read is compared with what the parts hold.
     ///
     /// # Errors
     /// See [`ScribeError`].
@@ -143,7 +143,8 @@ impl Scribe {
         Ok(answer)
     }
 
-    /// The process is handed over, and comes back only when it answered: whatever goes wrong, it is dropped and ended.
+    /// The process is handed over, and comes back only when it answered: whatever goes wrong, it is dropped
+    /// and ended.
     async fn exchange(
         &self,
         mut running: Running,

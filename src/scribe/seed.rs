@@ -1,8 +1,9 @@
 //! The first update of a record: its text as Yjs would hold it.
 //!
-//! Owns the encoding of a tree as one Yjs update (format v1) of one made-up client. It runs no engine, so the same tree
-//! and record id give the same bytes in every process. Element and attribute names are those of the record schema; what
-//! only our own schema knows is left out where it says the default, so that the text stays open to other editors.
+//! Owns the encoding of a tree as one Yjs update (format v1) of one made-up client. It runs no engine, so the
+//! same tree and record id give the same bytes in every process. Element and attribute names are those of the
+//! record schema; what only our own schema knows is left out where it says the default, so that the text
+//! stays open to other editors.
 
 use bytes::Bytes;
 use serde_json::{Value, json};

@@ -1,7 +1,8 @@
 //! A live Yjs document as a tree.
 //!
-//! Owns reading what editors store (y-prosemirror's form of the record schema): typed attributes, marks with or without a
-//! suffix, empty blocks without child. What the schema does not know is kept as its text. Runs only in the scribe's process.
+//! Owns reading what editors store (y-prosemirror's form of the record schema): typed attributes, marks with
+//! or without a suffix, empty blocks without child. What the schema does not know is kept as its text. Runs
+//! only in the scribe's process.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,8 @@ use crate::text::tree::{
 };
 use crate::wire::varint::write_uint;
 
-/// Elements deeper than this are not walked: far beyond what any editor makes, far below the end of the stack.
+/// Elements deeper than this are not walked: far beyond what any editor makes, far below the end of the
+/// stack.
 const WALK_MAX: usize = 4 * NESTING_MAX;
 
 /// Reads a document from its parts, oldest first: the tree, and the state vector as this engine sees it.
@@ -57,7 +59,8 @@ struct Walk<'a> {
 type Walked<T> = Result<T, String>;
 
 impl Walk<'_> {
-    /// Children in order. The engine's iterator stops at a child that is no XML; it is asked once for each child.
+    /// Children in order. The engine's iterator stops at a child that is no XML; it is asked once for each
+    /// child.
     fn children(&self, of: &impl XmlFragment) -> Vec<XmlOut> {
         let mut children = of.children(self.reading);
         (0..of.len(self.reading)).filter_map(|_| children.next()).collect()
@@ -222,7 +225,8 @@ impl Walk<'_> {
                 XmlOut::Fragment(fragment) => self.gather(&fragment, depth + 1, line)?,
                 XmlOut::Element(element) => match self.atom(&element) {
                     Some(atom) => line.push(atom),
-                    None => self.gather(&element, depth + 1, line)?, // a block inside running text: its text stays
+                    // a block inside running text: its text stays
+                    None => self.gather(&element, depth + 1, line)?,
                 },
             }
         }

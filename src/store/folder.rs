@@ -131,8 +131,8 @@ fn not_opened(fault: Fault) -> OpenError {
     match fault {
         Fault::InUse => OpenError::InUse,
         Fault::Damaged(what) => OpenError::Damaged(what),
-        full @ Fault::Full => OpenError::NotWritable(full.to_string()),
-        Fault::Disk(what) => OpenError::NotWritable(what),
+        newer @ Fault::Newer(_) => OpenError::Newer(newer.to_string()),
+        other @ (Fault::Full | Fault::Disk(_) | Fault::Stale) => OpenError::NotWritable(other.to_string()),
     }
 }
 
@@ -143,10 +143,7 @@ fn check(rows: &super::log::Reading) -> Result<Census, Fault> {
     let format = rows.get(&KEY_FORMAT)?.ok_or_else(|| damaged("the file's format number is missing"))?;
     let format = unseal_number(&KEY_FORMAT, &format)?;
     if format > u64::from(FORMAT) {
-        return Err(Fault::Damaged(format!(
-            "the file has format {format}, made by a newer Townhall; this one reads up to format {FORMAT}: \
-             please install the newer version"
-        )));
+        return Err(Fault::Newer(format));
     }
     let census = rows.get(&KEY_CENSUS)?.ok_or_else(|| damaged("the count of rows is missing"))?;
     let census = Census::unseal(&census)?;

@@ -29,9 +29,15 @@ pub(super) enum Fault {
     /// The bytes are not those that were written.
     #[error("{0}")]
     Damaged(String),
+    /// An earlier fault closed the file: it must be opened again.
+    #[error("the file is closed after an earlier fault")]
+    Stale,
     /// Another process has the file.
     #[error("another process has the file open")]
     InUse,
+    /// A newer program made the file.
+    #[error("the file has format {0}, made by a newer Townhall: please install that version")]
+    Newer(u64),
 }
 
 impl From<io::Error> for Fault {
@@ -52,6 +58,9 @@ impl From<StorageError> for Fault {
         match error {
             StorageError::Io(error) => error.into(),
             StorageError::Corrupted(what) => Self::Damaged(what),
+            StorageError::PreviousIo | StorageError::DatabaseClosed | StorageError::LockPoisoned(_) => {
+                Self::Stale
+            }
             other => Self::Disk(other.to_string()),
         }
     }
@@ -112,6 +121,12 @@ impl Engine {
     /// Opens a file that is there. An empty one is damage, not a new office.
     pub(super) fn open(path: &Path) -> Result<Self, Fault> {
         guarded(|| {
+            #[cfg(test)]
+            if let Some(failing) = failing::Failing::at(path)? {
+                return Ok(Self(
+                    Database::builder().set_cache_size(STORE_CACHE_BYTES).create_with_backend(failing)?,
+                ));
+            }
             let base = Database::builder().set_cache_size(STORE_CACHE_BYTES).open(path)?;
             Ok(Self(base))
         })
@@ -143,7 +158,8 @@ impl Engine {
                     Ok(Ok(made))
                 }
                 Err(fault) => {
-                    txn.abort().map_err(Fault::from)?;
+                    // When this fails too, the next transaction says so.
+                    let _ = txn.abort();
                     Ok(Err(fault))
                 }
             }
@@ -257,4 +273,100 @@ fn walk(
 fn guarded<T>(f: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(f))
         .unwrap_or_else(|_| Err(Fault::Damaged("the file makes no sense to the engine".into())))
+}
+
+/// A disk that fails when a test says so.
+#[cfg(test)]
+pub(super) mod failing {
+    use std::collections::HashMap;
+    use std::fs::OpenOptions;
+    use std::io;
+    use std::ops::Bound;
+    use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, LazyLock, Mutex};
+
+    use redb::backends::FileBackend;
+    use redb::{BackendError, StorageBackend};
+
+    /// What fails: the call with number `at` fails with `kind`, and so do the `more` calls after it. A failing write
+    /// leaves half of its bytes behind.
+    #[derive(Debug)]
+    pub(crate) struct Plan {
+        pub(crate) calls: AtomicU64,
+        pub(crate) at: u64,
+        pub(crate) more: u64,
+        pub(crate) kind: io::ErrorKind,
+    }
+
+    static PLANS: LazyLock<Mutex<HashMap<PathBuf, Arc<Plan>>>> = LazyLock::new(Mutex::default);
+
+    impl Plan {
+        pub(crate) fn lay(self, file: &Path) -> Arc<Self> {
+            let plan = Arc::new(self);
+            PLANS.lock().unwrap().insert(file.to_owned(), Arc::clone(&plan));
+            plan
+        }
+
+        fn call(&self) -> io::Result<()> {
+            let call = self.calls.fetch_add(1, Ordering::SeqCst);
+            if (self.at..=self.at + self.more).contains(&call) { Err(self.kind.into()) } else { Ok(()) }
+        }
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Failing(FileBackend, Arc<Plan>);
+
+    impl Failing {
+        pub(super) fn at(path: &Path) -> Result<Option<Self>, super::Fault> {
+            let Some(plan) = PLANS.lock().unwrap().get(path).cloned() else { return Ok(None) };
+            let file = OpenOptions::new().read(true).write(true).open(path)?;
+            Ok(Some(Self(FileBackend::new(file)?, plan)))
+        }
+    }
+
+    type Place = Bound<u64>;
+
+    impl StorageBackend for Failing {
+        fn len(&self) -> io::Result<u64> {
+            self.0.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.1.call()?;
+            self.0.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.1.call()?;
+            self.0.set_len(len)
+        }
+        /// Kills and power cuts are not this disk's matter: it leaves the waiting out.
+        fn sync_data(&self) -> io::Result<()> {
+            self.1.call()
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.1.call().inspect_err(|_| drop(self.0.write(offset, &data[..data.len() / 2])))?;
+            self.0.write(offset, data)
+        }
+        fn close(&self) -> io::Result<()> {
+            self.0.close()
+        }
+        fn try_lock_range(&self, start: Place, end: Place) -> Result<bool, BackendError> {
+            self.0.try_lock_range(start, end)
+        }
+        fn try_lock_shared_range(&self, start: Place, end: Place) -> Result<bool, BackendError> {
+            self.0.try_lock_shared_range(start, end)
+        }
+        fn lock_range(&self, start: Place, end: Place) -> Result<(), BackendError> {
+            self.0.lock_range(start, end)
+        }
+        fn lock_shared_range(&self, start: Place, end: Place) -> Result<(), BackendError> {
+            self.0.lock_shared_range(start, end)
+        }
+        fn unlock_range(&self, start: Place, end: Place) -> Result<(), BackendError> {
+            self.0.unlock_range(start, end)
+        }
+        fn query_lock_range(&self, start: Place, end: Place) -> Result<bool, BackendError> {
+            self.0.query_lock_range(start, end)
+        }
+    }
 }

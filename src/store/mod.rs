@@ -153,6 +153,9 @@ pub enum OpenError {
     /// The files are damaged.
     #[error("the stored files are damaged: {0}")]
     Damaged(String),
+    /// A newer program wrote the files.
+    #[error("{0}")]
+    Newer(String),
 }
 
 /// A handle on the store; cheap to clone. The last handle dropped closes it.
@@ -279,8 +282,8 @@ impl Store {
         self.read(|rows| read::changed_after(rows, after, most))
     }
 
-    /// Reads. Between a failed write and the opening of a new file handle the old one refuses reads too: for that
-    /// moment a refused read waits and tries again.
+    /// Reads. After a fault the file handle refuses reads too, until the writer has opened a new one: for that moment
+    /// a refused read waits and tries again.
     fn read<T>(&self, f: impl Fn(&log::Reading) -> Result<T, Fault>) -> Result<T, ReadError> {
         let mut tries = 1;
         loop {
@@ -291,7 +294,11 @@ impl Store {
             match read {
                 Ok(read) => return Ok(read),
                 Err(Fault::Damaged(what)) => return Err(ReadError::Damaged(what)),
-                Err(Fault::Disk(_)) if tries < READ_TRIES => thread::sleep(READ_PAUSE),
+                Err(Fault::Disk(_) | Fault::Stale) if tries < READ_TRIES => {
+                    // Handing over nothing makes the writer look at the file, and open it again.
+                    let _ = self.commit(Vec::new());
+                    thread::sleep(READ_PAUSE);
+                }
                 Err(other) => return Err(ReadError::Disk(other.to_string())),
             }
             tries += 1;

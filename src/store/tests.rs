@@ -1,5 +1,6 @@
 //! What the store promises to the rooms, the records and the followers.
 
+use super::log::failing;
 use super::*;
 use crate::config::limits::SNAPSHOT_GENERATIONS;
 
@@ -171,6 +172,8 @@ fn a_second_opening_is_refused_until_the_first_is_closed() {
     assert!(again().is_ok());
 }
 
+type Tampering = fn(&mut log::Writing<'_>) -> Result<(), Fault>;
+
 /// Changes the closed file behind the store's back.
 fn tamper(dir: &Path, change: impl FnOnce(&mut log::Writing<'_>) -> Result<(), Fault>) {
     let engine = log::Engine::open(&dir.join("townhall.db")).unwrap();
@@ -236,7 +239,7 @@ fn the_first_snapshots_may_all_be_damaged_while_the_log_is_whole() {
 
 #[test]
 fn a_damaged_or_missing_row_is_named_and_other_documents_go_on() {
-    let ways: [fn(&mut log::Writing<'_>) -> Result<(), Fault>; 3] = [
+    let ways: [Tampering; 3] = [
         |rows| corrupt(rows, &row::key_log(1, 24)),
         |rows| rows.delete(&row::key_log(1, 24)),
         |rows| rows.delete(&row::key_log(1, 25)),
@@ -275,7 +278,7 @@ fn a_change_to_a_damaged_document_is_refused_and_nobody_elses() {
 #[test]
 fn a_lost_or_outdated_row_of_a_table_is_noticed() {
     let key = |n: u8| Bytes::copy_from_slice(&[b'k', n]);
-    let ways: [fn(&mut log::Writing<'_>) -> Result<(), Fault>; 4] = [
+    let ways: [Tampering; 4] = [
         |rows| rows.delete(&row::key_table(Table::Tokens, b"k1")),
         |rows| rows.delete(&row::key_stamp(Table::Tokens, b"k1")),
         |rows| corrupt(rows, &row::key_table(Table::Tokens, b"k1")),
@@ -308,7 +311,7 @@ fn a_file_of_a_newer_format_is_refused_in_plain_words() {
         rows.put(&row::KEY_FORMAT, &row::seal_number(&row::KEY_FORMAT, u64::from(row::FORMAT) + 1))
     });
     let Err(refused) = Store::open(dir.path(), &Clock::real(), &Metrics::new()) else { panic!() };
-    assert!(refused.to_string().contains("newer"), "{refused}");
+    assert!(matches!(refused, OpenError::Newer(_)) && refused.to_string().contains("newer"), "{refused}");
 }
 
 #[test]
@@ -319,4 +322,79 @@ fn a_start_that_was_cut_short_the_first_time_is_no_damage() {
     done(&store, vec![append("a", "1")]);
     drop(store);
     assert_eq!(read(&open(dir.path()), "a"), "1");
+}
+
+/// Commits until it is taken; what is shown is what was acknowledged on the way.
+fn insist(store: &Store, writes: &[Write], whole: &dyn Fn()) {
+    for _ in 0..2_000 {
+        let told = store.commit(writes.to_vec()).map(|told| told.blocking_recv());
+        whole();
+        match told {
+            Ok(Ok(Ok(_))) => return,
+            Ok(Ok(Err(CommitError::Disk(_)))) => thread::sleep(READ_PAUSE / 10),
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("saving never resumed");
+}
+
+/// A short life of an office on a failing disk; how many calls to the disk it made.
+fn life(dir: &Path, plan: failing::Plan) -> u64 {
+    let what = format!("call {} {:?}", plan.at, plan.kind);
+    let plan = plan.lay(&dir.join("townhall.db"));
+    let clock = Clock::real();
+    let store = (0..20).find_map(|_| Store::open(dir, &clock, &Metrics::new()).ok());
+    let store = store.unwrap_or_else(|| panic!("{what}: never opened"));
+    let mut whole = String::new();
+    // An edit whose acknowledgement failed may be on disk all the same, and is handed over again: that is no loss.
+    let numbers = |store: &Store| {
+        let text = store.load(&doc("a")).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let text = text.map_or_else(String::new, |loaded| super::tests::text(&loaded));
+        let mut numbers: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        numbers.dedup();
+        numbers.join(" ")
+    };
+    for number in 0..8 {
+        let acknowledged = whole.trim_end().to_owned();
+        let shown = || assert!(numbers(&store).starts_with(&acknowledged), "{what}: lost at {number}");
+        let part = format!("{number} ");
+        whole.push_str(&part);
+        let value = Bytes::from(vec![number; 3_000]);
+        let put = Write::Put { table: Table::Records, key: part.clone().into(), value };
+        insist(&store, &[append("a", &part), put], &shown);
+        if number % 2 == 1 {
+            let state = Bytes::from(whole.clone());
+            let upto = *store.tip().borrow();
+            insist(&store, &[Write::Snapshot { doc: doc("a"), upto, state }], &shown);
+        }
+    }
+    store.close();
+    drop(store);
+    let calls = plan.calls.load(Ordering::SeqCst);
+    failing::Plan { calls: 0.into(), at: u64::MAX, more: 0, kind: std::io::ErrorKind::Other }
+        .lay(&dir.join("townhall.db"));
+    let store = open(dir);
+    assert_eq!(numbers(&store), whole.trim_end(), "{what}: lost after opening again");
+    assert_eq!(store.scan(Table::Records, b"", 99).unwrap().len(), 8, "{what}");
+    calls
+}
+
+#[test]
+fn every_call_to_the_disk_may_fail_and_nothing_acknowledged_is_lost() {
+    use std::io::ErrorKind;
+    let made = tempfile::tempdir().unwrap();
+    open(made.path()).close();
+    let fresh = std::fs::read(made.path().join("townhall.db")).unwrap();
+    let run = |at, more, kind| {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("townhall.db"), &fresh).unwrap();
+        life(dir.path(), failing::Plan { calls: 0.into(), at, more, kind })
+    };
+    let calls = run(u64::MAX, 0, ErrorKind::Other);
+    println!("{calls} calls");
+    for (more, kind) in [(0, ErrorKind::Other), (3, ErrorKind::StorageFull), (0, ErrorKind::StorageFull)] {
+        for at in 0..calls {
+            run(at, more, kind);
+        }
+    }
 }

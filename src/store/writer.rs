@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
@@ -21,6 +22,9 @@ use crate::config::limits::{
 };
 use crate::id::Seq;
 use crate::telemetry::Metrics;
+
+/// Tests of faults have many of them.
+const PROBE_INTERVAL: Duration = if cfg!(test) { Duration::from_millis(5) } else { STORE_PROBE_INTERVAL };
 
 /// What is told to whoever waits for a commit.
 pub(super) type Reply = Result<Committed, CommitError>;
@@ -163,6 +167,7 @@ impl Writer {
 
     /// Commits a batch and answers. What is damaged in one document fails what was handed over for it, no more.
     fn commit(&mut self, mut batch: Vec<Handed>) {
+        let mut opened_again = false;
         while !batch.is_empty() {
             let watch = Stopwatch::start();
             let mut at = batch.len();
@@ -192,6 +197,14 @@ impl Writer {
                     tracing::error!(what, "a change was refused: what it builds on is damaged on disk");
                     let refused = batch.remove(at);
                     let _ = refused.reply.send(Err(CommitError::Disk(what)));
+                    opened_again = false;
+                }
+                // Somebody's read met a fault, and the engine takes nothing more: nothing of this batch was tried.
+                Err(WriteFault::Engine(Fault::Stale)) if !opened_again => {
+                    opened_again = true;
+                    if let Err(fault) = self.reopen() {
+                        return self.fail(batch, &fault);
+                    }
                 }
                 Err(WriteFault::Inner(fault) | WriteFault::Engine(fault)) => return self.fail(batch, &fault),
             }
@@ -212,28 +225,27 @@ impl Writer {
         let bytes = batch.iter().map(|handed| handed.bytes).sum();
         tracing::error!(%fault, bytes, "saving stopped; it is tried again by itself");
         self.shared.enter(state_of(fault));
-        self.fault = Some((fault.clone(), bytes));
-        self.reopen();
+        let now = self.reopen().err().unwrap_or_else(|| fault.clone());
+        self.fault = Some((now, bytes));
         refuse(batch, fault);
     }
 
-    fn reopen(&mut self) {
-        let shared = Arc::clone(&self.shared);
+    fn reopen(&self) -> Result<(), Fault> {
         let mut again = Ok(());
-        shared.replace(|| match self.folder.reopen() {
+        self.shared.replace(|| match self.folder.reopen() {
             Ok((engine, census)) => {
-                shared.tip.send_if_modified(|now| std::mem::replace(now, Seq(census.tip)) != Seq(census.tip));
+                self.shared
+                    .tip
+                    .send_if_modified(|now| std::mem::replace(now, Seq(census.tip)) != Seq(census.tip));
                 Some(engine)
             }
             Err(fault) => {
+                tracing::error!(%fault, "the file cannot be opened again yet");
                 again = Err(fault);
                 None
             }
         });
-        if let (Err(fault), Some((now, _))) = (again, &mut self.fault) {
-            tracing::error!(%fault, "the file cannot be opened again yet");
-            *now = fault;
-        }
+        again
     }
 
     /// Refuses what comes until the next trial, then tries; `false` when there will be no more.
@@ -242,7 +254,7 @@ impl Writer {
         refuse(self.waiting.drain(..), &fault);
         let since = Stopwatch::start();
         loop {
-            let left = STORE_PROBE_INTERVAL.saturating_sub(since.elapsed());
+            let left = PROBE_INTERVAL.saturating_sub(since.elapsed());
             if left.is_zero() {
                 break;
             }
@@ -264,8 +276,7 @@ impl Writer {
             }
             Err(fault) => {
                 self.shared.enter(state_of(&fault));
-                self.fault = Some((fault, bytes));
-                self.reopen();
+                self.fault = Some((self.reopen().err().unwrap_or(fault), bytes));
             }
         }
         true
@@ -295,6 +306,8 @@ fn refuse(batch: impl IntoIterator<Item = Handed>, fault: &Fault) {
 fn state_of(fault: &Fault) -> StoreState {
     match fault {
         Fault::Full => StoreState::Full,
-        Fault::Disk(_) | Fault::Damaged(_) | Fault::InUse => StoreState::Faulty,
+        Fault::Disk(_) | Fault::Damaged(_) | Fault::Stale | Fault::InUse | Fault::Newer(_) => {
+            StoreState::Faulty
+        }
     }
 }

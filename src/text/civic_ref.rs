@@ -1,6 +1,7 @@
 //! References to records, places and attachments, as they stand in Markdown: an HTML comment in running text.
 //!
-//! Owns that text form (CivicPress 0.3: attributes `type`, `id`, `label` in this order). Does not know what they refer to.
+//! Owns that text form (CivicPress 0.3: attributes `type`, `id`, `label` in this order). Does not know what
+//! they refer to.
 
 use super::read::read;
 use super::tree::{Block, Inline};
@@ -22,7 +23,8 @@ pub(super) fn parse(html: &str) -> Option<Inline> {
         return None;
     }
     let inline = Inline::CivicRef { ref_type, id, label };
-    (write(&inline) == html.replace("&#124;", "|")).then_some(inline) // a comment with more in it keeps its source
+    // a comment with more in it keeps its source
+    (write(&inline) == html.replace("&#124;", "|")).then_some(inline)
 }
 
 /// Writes the comment; empty for any other inline.
@@ -32,7 +34,8 @@ pub(super) fn write(inline: &Inline) -> String {
     format!("{OPEN}type=\"{}\" id=\"{}\" label=\"{}\"{CLOSE}", escape(ref_type), escape(id), escape(label))
 }
 
-/// Reads a line that starts with a reference. To CommonMark it is raw HTML; to its readers it is running text.
+/// Reads a line that starts with a reference. To CommonMark it is raw HTML; to its readers it is running
+/// text.
 #[must_use]
 pub(super) fn line(html: &str) -> Option<Vec<Inline>> {
     if !html.starts_with(OPEN) || html.contains('\n') {

@@ -1,7 +1,7 @@
 //! Front matter: the YAML head of a record's file.
 //!
-//! Owns where it starts and ends and the few values that the office reads from it. The bytes stay as they are,
-//! comments, key order, line endings and byte order mark included. Does not know what a record is.
+//! Owns where it starts and ends and the few values that the office reads from it. The bytes stay as they
+//! are, comments, key order, line endings and byte order mark included. Does not know what a record is.
 
 use serde_json::Value;
 use thiserror::Error;
@@ -75,7 +75,8 @@ pub fn split(source: &str) -> Split<'_> {
     none
 }
 
-/// Reads the values that the office knows. YAML that is odd but has readable `key: value` lines is still read.
+/// Reads the values that the office knows. YAML that is odd but has readable `key: value` lines is still
+/// read.
 ///
 /// # Errors
 /// When it is too long, or is YAML of another shape than keys and values.
@@ -112,7 +113,8 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// The value of the first line `key: value`, for YAML that no parser takes (doubled keys, tabs, stray quotes).
+/// The value of the first line `key: value`, for YAML that no parser takes (doubled keys, tabs, stray
+/// quotes).
 fn by_line(yaml: &str, key: &str) -> Option<String> {
     let rest = yaml.lines().find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix(':'))?.trim();
     let quoted = |mark: char| rest.strip_prefix(mark).and_then(|inner| inner.split(mark).next());
@@ -130,6 +132,49 @@ fn tidy(text: &str) -> Option<String> {
 #[must_use]
 pub fn quoted(text: &str) -> String {
     Value::String(text.to_owned()).to_string()
+}
+
+/// The front matter with another title and every other byte as it was; `None` when that cannot be done
+/// safely.
+#[must_use]
+pub fn with_title(head: &str, title: &str) -> Option<String> {
+    let mut at = 0;
+    let mut first_end = None;
+    for line in head.split_inclusive('\n') {
+        let end = at + line.len();
+        let value = line.strip_prefix("title").map(str::trim_start).and_then(|rest| rest.strip_prefix(':'));
+        if let Some(value) = value {
+            let line_end = &line[line.trim_end().len()..];
+            let (_, comment) = cut_comment(value);
+            let renamed =
+                format!("{}title: {}{comment}{line_end}{}", &head[..at], quoted(title), &head[end..]);
+            return says(&renamed, title).then_some(renamed);
+        }
+        first_end.get_or_insert((end, &line[line.trim_end().len()..]));
+        at = end;
+    }
+    let (end, line_end) = first_end?;
+    let renamed = format!("{}title: {}{line_end}{}", &head[..end], quoted(title), &head[end..]);
+    says(&renamed, title).then_some(renamed)
+}
+
+/// Whether front matter still reads, with this title.
+fn says(head: &str, title: &str) -> bool {
+    let cut = split(head);
+    cut.body.is_empty() && values(cut.yaml).is_ok_and(|found| found.title.as_deref() == Some(title))
+}
+
+/// A scalar on one line and the comment behind it, with the blank before it.
+fn cut_comment(value: &str) -> (&str, &str) {
+    let value = value.trim_end();
+    let text = value.trim_start();
+    let start = value.len() - text.len();
+    let mark = text.chars().next().filter(|mark| matches!(mark, '"' | '\''));
+    let from = match mark {
+        Some(mark) => text[1..].find(mark).map_or(value.len(), |at| start + at + 2),
+        None => start,
+    };
+    value[from..].find(" #").map_or((value, ""), |at| value.split_at(from + at))
 }
 
 #[cfg(test)]
@@ -169,6 +214,19 @@ mod tests {
         assert_eq!((odd.title.as_deref(), odd.id.as_deref()), (Some("Budget"), Some("a")));
         assert_eq!(values("- a\n- b\n"), Err(FrontMatterError::NotKeys));
         assert_eq!(values(&"a".repeat(70_000)), Err(FrontMatterError::TooLong));
+    }
+
+    #[test]
+    fn a_new_title_changes_one_line() {
+        let head = "\u{feff}---\r\n# who\r\ntitle: 'Old # one'  # keep me\r\ntype: bylaw\r\n---\r\n";
+        let renamed = head.replace("'Old # one' ", "\"New: \\\"one\\\"\" ");
+        assert_eq!(with_title(head, "New: \"one\"").as_deref(), Some(renamed.as_str()));
+        assert_eq!(
+            with_title("---\ntype: x\n---\n", "T").as_deref(),
+            Some("---\ntitle: \"T\"\ntype: x\n---\n")
+        );
+        assert_eq!(with_title("---\ntitle: >\n  folded\n  text\n---\n", "T"), None, "too odd to touch");
+        assert_eq!(with_title("", "T"), None);
     }
 
     #[test]

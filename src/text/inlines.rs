@@ -1,7 +1,7 @@
 //! Running text before it is written: which marks lie on which piece, and its normal form.
 //!
-//! Owns the rules for marks over breaks and pictures, and for blanks at the edges of lines and marks. Does not know
-//! Markdown's letters.
+//! Owns the rules for marks over breaks and pictures, and for blanks at the edges of lines and marks. Does
+//! not know Markdown's letters.
 
 use super::tree::{Inline, Link, Marks, push_text};
 
@@ -50,8 +50,8 @@ impl Mark {
     }
 }
 
-/// Lends atoms the marks that the text on both their sides carries. A link is not lent to a hard line end, and a
-/// picture has its own.
+/// Lends atoms the marks that the text on both their sides carries. A link is not lent to a hard line end,
+/// and a picture has its own.
 pub(super) fn pieces(content: &[Inline]) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = content
         .iter()
@@ -87,7 +87,8 @@ pub(super) fn pieces(content: &[Inline]) -> Vec<Piece> {
     pieces
 }
 
-/// A linked picture belongs to the link beside it when both lead to the same place, and is a link of its own otherwise.
+/// A linked picture belongs to the link beside it when both lead to the same place, and is a link of its own
+/// otherwise.
 fn link_images(pieces: &mut [Piece]) {
     for at in 0..pieces.len() {
         let Inline::Image { href, .. } = &pieces[at].inline else { continue };

@@ -1,14 +1,15 @@
 //! Two edits of one text brought together, letter group by letter group.
 //!
-//! Owns a three-way merge: what only one side changed is taken from that side; where both changed the same place, the
-//! second side wins. Does not know Markdown; whoever asks checks what comes out.
+//! Owns a three-way merge: what only one side changed is taken from that side; where both changed the same
+//! place, the second side wins. Does not know Markdown; whoever asks checks what comes out.
 
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 /// Most pieces compared one by one; longer texts are compared line by line, the longest ones not at all.
 const PIECES_MAX: usize = 6_000;
 
-/// Applies what changed from `base` to `first` and from `base` to `second`; `None` when the texts are too long.
+/// Applies what changed from `base` to `first` and from `base` to `second`; `None` when the texts are too
+/// long.
 pub(super) fn merge(base: &str, first: &str, second: &str) -> Option<String> {
     [pieces as fn(&str) -> Vec<&str>, lines].into_iter().find_map(|cut| {
         let (base, first, second) = (cut(base), cut(first), cut(second));

@@ -1,8 +1,8 @@
 //! The normal form of a tree: what Markdown can say of it.
 //!
-//! Owns the small differences between what an editor can hold and what Markdown can: empty paragraphs, blanks at the
-//! edges of lines and marks, tightness of lists that have nothing to be tight about. Two trees with one normal form are
-//! the same text. Does not know how Markdown is written.
+//! Owns the small differences between what an editor can hold and what Markdown can: empty paragraphs, blanks
+//! at the edges of lines and marks, tightness of lists that have nothing to be tight about. Two trees with
+//! one normal form are the same text. Does not know how Markdown is written.
 
 use super::inlines::{normal_inlines, without_breaks};
 use super::tree::{Block, Document, Inline, ListItem, TableCell, TableRow};

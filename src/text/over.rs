@@ -1,7 +1,7 @@
 //! Writing a tree over the source it came from: what nobody changed stays byte for byte.
 //!
-//! Owns the alignment of blocks with their source. A changed block keeps the manner of its source as far as the result
-//! still reads as the new text; that is checked, never assumed. Does not know front matter.
+//! Owns the alignment of blocks with their source. A changed block keeps the manner of its source as far as
+//! the result still reads as the new text; that is checked, never assumed. Does not know front matter.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -1,6 +1,7 @@
 //! Markdown to a document tree: CommonMark with tables, task lists, strikethrough and footnotes.
 //!
-//! Owns the meaning of source text, and which bytes of it each top-level block came from. Does not know front matter.
+//! Owns the meaning of source text, and which bytes of it each top-level block came from. Does not know front
+//! matter.
 
 use std::ops::Range;
 
@@ -17,7 +18,8 @@ use super::tree::{
 pub struct Reading {
     /// The tree.
     pub document: Document,
-    /// For each top-level block the bytes of the source it came from: whole lines, without blank lines around it.
+    /// For each top-level block the bytes of the source it came from: whole lines, without blank lines around
+    /// it.
     pub spans: Vec<Range<usize>>,
 }
 

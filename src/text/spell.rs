@@ -1,7 +1,7 @@
 //! Running text as Markdown.
 //!
-//! Owns how marks become delimiters: the longest run outermost, links outside emphasis where runs are equally long, and
-//! delimiters that read back as what they stand for. Does not know blocks.
+//! Owns how marks become delimiters: the longest run outermost, links outside emphasis where runs are equally
+//! long, and delimiters that read back as what they stand for. Does not know blocks.
 
 use super::civic_ref;
 use super::escape::{self, Around};

@@ -1,10 +1,12 @@
-//! The document tree: the blocks, inlines and marks of a record's text, named exactly as in the record schema.
+//! The document tree: the blocks, inlines and marks of a record's text, named exactly as in the record
+//! schema.
 //!
 //! Owns the shape of a text and its normal form. Does not know Markdown, Yjs, or where a tree came from.
 
 use serde::{Deserialize, Serialize};
 
-/// Deepest nesting of blocks that is kept; what lies deeper is lifted up to this depth. Bounds recursion everywhere.
+/// Deepest nesting of blocks that is kept; what lies deeper is lifted up to this depth. Bounds recursion
+/// everywhere.
 pub const NESTING_MAX: usize = 32;
 
 /// A record's text: blocks in order. Front matter is not in it.

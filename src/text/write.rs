@@ -1,7 +1,7 @@
 //! A document tree as Markdown.
 //!
-//! Owns how blocks are laid out: headings with `#`, bullets `-`, numbers that count, fences of backticks, one blank line
-//! between blocks. Does not know the source a tree was read from.
+//! Owns how blocks are laid out: headings with `#`, bullets `-`, numbers that count, fences of backticks, one
+//! blank line between blocks. Does not know the source a tree was read from.
 
 use super::escape;
 use super::normal::{needs_blank, normal};
@@ -114,7 +114,8 @@ fn block_lines(block: &Block, layout: Layout, other_marker: bool) -> Vec<String>
             }
             lines.into_iter().map(|line| prefixed("> ", &line)).collect()
         }
-        Block::HorizontalRule if layout.in_item => vec!["___".to_owned()], // `- ---` would be a rule, not an item
+        // `- ---` would be a rule, not an item
+        Block::HorizontalRule if layout.in_item => vec!["___".to_owned()],
         Block::HorizontalRule => vec!["---".to_owned()],
         Block::CodeBlock { params, text } => code_lines(params, text),
         Block::BulletList { tight, items } => {

@@ -100,8 +100,8 @@ test('plain words when a code is wrong, and the host ends a colleague’s access
   await host.page.getByRole('button', { name: 'End access for Ann' }).click()
   await host.page.getByRole('dialog').getByRole('button', { name: 'End access' }).click()
   await host.page.getByRole('button', { name: 'End access for Ann' }).waitFor({ state: 'detached' })
-  await guest.page.goto(`${town.lan}/records`)
   await guest.page.waitForURL('**/join**')
+  await guest.page.getByRole('alert').filter({ hasText: 'Your time here has ended' }).waitFor()
 })
 
 test('who may only read sees the text, and cannot change it', async () => {

@@ -1,1 +1,181 @@
+//! One bad client stays one bad client: hostile frames over real sockets are never acknowledged, never passed on,
+//! and people in the same room do not notice.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use townhall::auth::Role;
+
+use crate::harness::OfficeProcess;
+use crate::harness::hocus::{Heard, Hocus};
+use crate::harness::typist::{Typist, var_uint};
+
+const DOC: &str = "hostile";
+
+/// `parts`, numbers written as var-uints.
+fn numbers(parts: &[u64]) -> Vec<u8> {
+    let mut out = Vec::new();
+    parts.iter().for_each(|n| var_uint(&mut out, *n));
+    out
+}
+
+/// Updates that no editor makes, each with a name for the failing message.
+fn hostile_updates() -> Vec<(&'static str, Vec<u8>)> {
+    let letter = Typist::new(66).types("abc").to_vec();
+    let deep = |levels: usize| {
+        let mut out = numbers(&[1, 1, 66, 0]);
+        out.extend([8, 1, 1, b't', 1]);
+        for _ in 0..levels {
+            out.extend([117, 1]);
+        }
+        out.extend([126, 0]);
+        out
+    };
+    vec![
+        ("nothing", vec![]),
+        ("noise", vec![0xff; 200]),
+        ("cut short", letter[..letter.len() / 2].to_vec()),
+        ("with a tail", [letter.clone(), vec![0]].concat()),
+        ("an empty client block", numbers(&[1, 0, 66, 0, 0])),
+        ("400 million clients", numbers(&[400_000_000])),
+        ("400 million structs", numbers(&[1, 400_000_000, 66, 0])),
+        ("400 million deletes", numbers(&[0, 1, 66, 400_000_000])),
+        ("a clock at the end of time", [numbers(&[1, 1, 66, (1 << 31) - 1]), letter[4..].to_vec()].concat()),
+        ("a clock beyond 53 bits", [vec![1, 1, 66], vec![0xff; 9], vec![1]].concat()),
+        ("nested 20,000 deep", deep(20_000)),
+        ("an unknown kind of content", numbers(&[1, 1, 66, 0, 31, 0])),
+        ("deletes of nothing", numbers(&[0, 1, 66, 1, 5, 0])),
+        (
+            "the same client twice",
+            [vec![2], letter[1..letter.len() - 1].to_vec(), letter[1..].to_vec()].concat(),
+        ),
+        ("a length that is too long", [letter[..8].to_vec(), vec![0xff, 0xff, 0xff, 0x7f, b'a']].concat()),
+    ]
+}
+
+/// Whole frames, address included, that are not the protocol.
+fn hostile_frames() -> Vec<Vec<u8>> {
+    let address = |rest: &[u8]| [&[DOC.len() as u8], DOC.as_bytes(), rest].concat();
+    vec![
+        vec![],
+        vec![0xff; 64],
+        address(&[]),
+        address(&[99]),
+        address(&[0, 7, 0]),
+        address(&[0, 2, 0xff, 0xff, 0xff, 0xff, 0x7f]),
+        address(&[1, 0xff, 0xff, 0xff, 0xff, 0x7f]),
+        address(&[1, 5, 0x80, 0x84, 0xaf, 0x5f, 0]),
+        address(&[5, 4, 0xf0, 0x28, 0x8c, 0x28]),
+        address(&[6, 2, b'h', b'i']),
+        address(&[0, 0, 5, 0x80, 0x84, 0xaf, 0x5f, 0]),
+    ]
+}
+
+/// A pair of honest people in the room: how long a letter takes from one to the other, at the worst.
+async fn witness(port: u16, token: String, stop: Arc<AtomicBool>) -> (Duration, u64) {
+    let (mut writer, _) = Hocus::join(port, DOC, &token).await.unwrap();
+    let (mut reader, _) = Hocus::join(port, DOC, &token).await.unwrap();
+    let mut typist = Typist::new(1);
+    let mut worst = Duration::ZERO;
+    while !stop.load(Ordering::Relaxed) {
+        let start = Instant::now();
+        writer.update(&typist.types("h")).await.unwrap();
+        loop {
+            match reader.next_within(Duration::from_secs(5)).await {
+                Some(Heard::Update(_)) => break,
+                Some(Heard::Closed(why)) => panic!("an honest reader was closed: {why:?}"),
+                None => panic!("an honest letter did not arrive"),
+                Some(_) => {}
+            }
+        }
+        worst = worst.max(start.elapsed());
+        writer.saved(1).await.expect("an honest letter is saved");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    (worst, typist.clock)
+}
+
+/// Sends one hostile update; whether it was acknowledged.
+async fn was_acknowledged(port: u16, token: &str, update: &[u8]) -> bool {
+    let Ok((mut me, _)) = Hocus::join(port, DOC, token).await else { return false };
+    // The witness' letters go on meanwhile: only an acknowledgement or an end is an answer.
+    if me.update(update).await.is_err() {
+        return false;
+    }
+    let until = Instant::now() + Duration::from_millis(300);
+    while let Some(heard) = me.next_within(until.saturating_duration_since(Instant::now())).await {
+        match heard {
+            Heard::SyncStatus(saved) => return saved,
+            Heard::Closed(_) => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_frames_are_refused_and_the_room_does_not_notice() {
+    let folder = tempfile::tempdir().unwrap();
+    let office = OfficeProcess::start(&folder.path().join("data"));
+    let token = office.mint(Role::Editor).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let pair = tokio::spawn(witness(office.port(), token.clone(), stop.clone()));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let before_kib = office.resident_kib();
+    for _ in 0..10 {
+        for (name, update) in hostile_updates() {
+            assert!(!was_acknowledged(office.port(), &token, &update).await, "acknowledged: {name}");
+        }
+        for frame in hostile_frames() {
+            let (mut me, _) = Hocus::join(office.port(), DOC, &token).await.unwrap();
+            let _ = me.raw(frame).await;
+            let _ = me.next_within(Duration::from_millis(20)).await;
+        }
+    }
+    flood_with_presence(&office, &token).await;
+    stop.store(true, Ordering::Relaxed);
+    let (worst, letters) = pair.await.expect("the honest pair was not disturbed");
+    let grown_kib = office.resident_kib().saturating_sub(before_kib);
+    println!(
+        "an honest letter took {worst:?} at the worst, {letters} letters; memory grown by {grown_kib} KiB"
+    );
+    // The bound of the promise is 50 ms; a test machine that builds beside us gets more, a stuck room would take seconds.
+    assert!(worst < Duration::from_millis(500), "{worst:?}");
+    assert!(grown_kib < 32 << 10, "grown by {grown_kib} KiB");
+    let (mut me, _) = Hocus::join(office.port(), DOC, &token).await.unwrap();
+    let have = me.server_state().await;
+    assert_eq!(have.get(&1), Some(&letters));
+    assert_eq!(have.get(&66), None, "nothing hostile is in the document");
+}
+
+/// One entry of a presence message.
+fn presence(client: u64, clock: u64, state: &str) -> Vec<u8> {
+    let mut out = numbers(&[1, client, clock, state.len() as u64]);
+    out.extend_from_slice(state.as_bytes());
+    out
+}
+
+/// A person cannot speak in another's name, and ten thousand names do not add up.
+async fn flood_with_presence(office: &OfficeProcess, token: &str) {
+    let (mut honest, _) = Hocus::join(office.port(), DOC, token).await.unwrap();
+    honest.awareness(&presence(1001, 1, r#"{"user":{"name":"Marie"}}"#)).await.unwrap();
+    let (mut forger, _) = Hocus::join(office.port(), DOC, token).await.unwrap();
+    forger.awareness(&presence(2002, 1, r#"{"user":{"name":"Forger"}}"#)).await.unwrap();
+    forger.awareness(&presence(1001, 9, "null")).await.unwrap();
+    for n in 0..1_000 {
+        forger.awareness(&presence(10_000 + n, 1, r#"{"user":{"name":"Nobody"}}"#)).await.unwrap();
+    }
+    forger.awareness(&presence(2002, 5, &format!("\"{}\"", "x".repeat(9_000)))).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (mut late, _) = Hocus::join(office.port(), DOC, token).await.unwrap();
+    let mut everybody = Vec::new();
+    let until = Instant::now() + Duration::from_millis(500);
+    while let Some(heard) = late.next_within(until.saturating_duration_since(Instant::now())).await {
+        if let Heard::Awareness(payload) = heard {
+            everybody.extend_from_slice(&payload);
+        }
+    }
+    let everybody = String::from_utf8_lossy(&everybody);
+    assert!(!everybody.contains("Nobody") && !everybody.contains("xxxx"), "a flood of names was passed on");
+}

@@ -22,5 +22,6 @@ mod records;
 mod rooms;
 mod scribe;
 mod slow;
+mod slow_socket;
 mod tidy;
 mod yjs;

@@ -1,5 +1,6 @@
 import { createRouter, createWebHistory } from 'vue-router'
-import { host, known, user } from '@/session'
+import { whenLoggedOut } from '@/api/client'
+import { ended, host, known, user } from '@/session'
 
 export const router = createRouter({
   history: createWebHistory(),
@@ -22,4 +23,12 @@ router.beforeEach(async (to) => {
   if (to.name === 'join' && !to.hash) return { name: host.value ? 'start' : 'records' }
   if (to.name === 'start' && !host.value) return { name: 'records' }
   return true
+})
+
+// An open record stays: what it has not sent yet is on the screen, and its pill says what is wrong.
+whenLoggedOut(() => {
+  const { name, fullPath } = router.currentRoute.value
+  if (user.value === null || (name !== 'records' && name !== 'start')) return
+  ended()
+  void router.replace({ name: 'join', query: { to: fullPath, ended: '1' } })
 })

@@ -52,6 +52,10 @@ export function loggedIn(as: api.User): void {
   asked = Promise.resolve()
 }
 
+export function ended(): void {
+  user.value = null
+}
+
 export async function leave(): Promise<void> {
   await api.logout().catch(() => undefined)
   user.value = null

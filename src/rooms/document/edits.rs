@@ -83,12 +83,16 @@ impl Room {
             peer.owe(1);
             return self.refuse(id, Refusal::NotSaved);
         }
+        if update.is_some() && self.listing.house.is_full() {
+            return self.refuse(id, Refusal::TooLarge);
+        }
         peer.asked = false;
         let owed = if whole { std::mem::take(&mut peer.owed) } else { 0 };
         let update = update.map(|(update, structure)| {
             self.fresh.push(self.content.accept(id, update.clone(), &structure));
             update
         });
+        self.listing.holds(self.content.bytes());
         self.saving.add(id, 1 + owed, update);
     }
 

@@ -138,6 +138,7 @@ impl Room {
     pub(super) fn worked(&mut self, worked: Worked) {
         if let Some(whole) = &worked.whole {
             self.content.rebase(whole.clone(), worked.upto);
+            self.listing.holds(self.content.bytes());
         }
         let base = self.content.base().0;
         let have = self.content.have();

@@ -12,7 +12,7 @@ use townhall::id::DocName;
 use townhall::rooms::{Event, Gone, Outbox, Peer, Refusal, Rooms};
 use townhall::store::{Store, StoreState};
 use townhall::telemetry::Metrics;
-use townhall::wire::gate::Known;
+use townhall::wire::gate::{Known, Placement, check};
 
 /// Rooms over a store in a folder of their own.
 pub(crate) struct House {
@@ -66,6 +66,7 @@ impl House {
             grant,
             outbox,
             parts: Vec::new(),
+            known: Known::default(),
             have: Bytes::new(),
             asked: 0,
             edits: 0,
@@ -86,6 +87,7 @@ pub(crate) struct Member {
     pub(crate) outbox: Outbox,
     /// Every update heard, in order.
     pub(crate) parts: Vec<Bytes>,
+    known: Known,
     /// The room's state vector, as last told.
     pub(crate) have: Bytes,
     /// How often the room asked without telling anything.
@@ -154,13 +156,13 @@ impl Member {
             match event {
                 Event::Synced { update, have } => {
                     self.asked += u32::from(update.is_none());
-                    self.parts.extend(update);
+                    update.into_iter().for_each(|update| self.take_in(update));
                     self.have = have;
                 }
                 Event::Edited(edit) => {
                     assert!(!self.have.is_empty(), "an edit came before the document");
                     self.edits += 1;
-                    self.parts.push(edit.update.clone());
+                    self.take_in(edit.update.clone());
                 }
                 Event::Present(present) => self.present.push(present.update.clone()),
                 Event::Saved { edits } => self.saved += edits,
@@ -176,10 +178,17 @@ impl Member {
         }
     }
 
-    /// What it knows of the document. Fails when something came out of order.
-    pub(crate) fn known(&self) -> Known {
-        Known::from_parts(self.parts.iter().map(AsRef::as_ref))
-            .expect("every edit follows from those before it")
+    /// Keeps an update. Fails when something before it is missing.
+    pub(crate) fn take_in(&mut self, update: Bytes) {
+        let structure = check(&update).expect("what is heard is well-formed");
+        assert_ne!(self.known.place(&structure), Placement::Gap, "every edit follows from those before it");
+        self.known.absorb(&structure);
+        self.parts.push(update);
+    }
+
+    /// What it knows of the document.
+    pub(crate) fn known(&self) -> &Known {
+        &self.known
     }
 
     /// Whether it has what the room has, as far as the clocks tell.

@@ -64,6 +64,28 @@ impl OfficeProcess {
         (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
+    /// Starts, and kills it after this long whether it was ready or not.
+    pub(crate) fn start_and_kill_after(data: &Path, after: Duration) {
+        let mut command = command(data, &[]);
+        let log = data.with_extension("log");
+        let mut child =
+            command.stdout(Stdio::null()).stderr(append(&log)).spawn().expect("the program starts");
+        std::thread::sleep(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Resident memory in KiB; 0 where the system does not say.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

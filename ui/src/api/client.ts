@@ -25,6 +25,12 @@ async function failure(answer: Response): Promise<ApiError> {
   return new ApiError(typeof code === 'string' ? code : 'unexpected', answer.status, Number.isFinite(wait) && wait > 0 ? wait : null)
 }
 
+let loggedOut: () => void = () => undefined
+/** What happens when the office's computer says, in the middle of the work, that nobody is signed in here any more. */
+export function whenLoggedOut(then: () => void): void {
+  loggedOut = then
+}
+
 export async function ask<T>(path: string, { method = 'GET', body, raw, timeoutMs = TIMEOUT_MS }: Ask = {}): Promise<T> {
   const stop = new AbortController()
   const timer = setTimeout(() => stop.abort(), timeoutMs)
@@ -39,6 +45,7 @@ export async function ask<T>(path: string, { method = 'GET', body, raw, timeoutM
   }
   try {
     const answer = await fetch(path, { method, headers, body: data, signal: stop.signal, credentials: 'same-origin', cache: 'no-store' })
+    if (answer.status === 401) loggedOut()
     if (!answer.ok) throw await failure(answer)
     return (answer.status === 204 ? undefined : await answer.json()) as T
   } catch (error) {

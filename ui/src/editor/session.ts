@@ -143,7 +143,7 @@ export function openSession(office: string, recordId: string, mayWrite: boolean)
     try {
       const said = (JSON.parse(payload) as { townhall?: { store?: unknown } }).townhall?.store
       if (said === 'writable' || said === 'full' || said === 'faulty') {
-        if (said === 'writable' && store.value !== 'writable') after(1000, () => outstanding.value > 0 && connected.value && provider.forceSync())
+        if (said === 'writable' && store.value !== 'writable') after(200, () => outstanding.value > 0 && connected.value && provider.forceSync())
         store.value = said
       }
     } catch {

@@ -12,7 +12,7 @@ export function ago(when: string, now: number, language: string): string {
   for (const [unit, size] of UNITS) {
     if (passedS >= size) return words.format(-Math.floor(passedS / size), unit)
   }
-  return words.format(0, 'minute')
+  return words.format(0, 'second')
 }
 
 export function exactly(when: string, language: string): string {
