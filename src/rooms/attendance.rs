@@ -3,12 +3,12 @@
 //! Owns the list of everybody who is in and the promise that nobody leaves it, or loses a room, without being told.
 //! Does not know documents' content.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::event::Gone;
+use super::event::{Gone, Refusal};
 use super::{Here, Outbox};
 use crate::auth::Grant;
 use crate::config::limits::EDITS_OWED_MAX;
@@ -56,6 +56,8 @@ pub(super) struct Attendee {
     pub(super) owed: u32,
     /// An edit of it was refused because too much waited to be saved.
     pub(super) turned_away: bool,
+    /// The refusals that are in the log: one line for each kind is enough.
+    pub(super) complained: BTreeSet<Refusal>,
     /// The turn to have a large edit cut.
     pub(super) cutting: Arc<Semaphore>,
     farewell: Option<Gone>,
@@ -84,6 +86,7 @@ impl Attendee {
             asked: false,
             owed: 0,
             turned_away: false,
+            complained: BTreeSet::new(),
             cutting: Arc::new(Semaphore::new(1)),
             farewell: Some(Gone::Fault),
             people: people.clone(),

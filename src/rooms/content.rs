@@ -164,3 +164,94 @@ pub(super) fn cut(update: &Bytes, have: &[u8]) -> Result<(Bytes, Box<Structure>)
     let structure = gate::check(&rest).map_err(|_| Refusal::Malformed)?;
     Ok((rest, Box::new(structure)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::limits::{MIB, UPDATE_MAX_BYTES};
+    use crate::wire::varint::write_uint;
+
+    /// Client 1 types `len` letters after its first `clock` ones.
+    fn typed(clock: u64, len: usize) -> Bytes {
+        let mut out = vec![1, 1, 1];
+        write_uint(&mut out, clock);
+        if clock == 0 {
+            out.extend([4, 1, 1, b't']);
+        } else {
+            out.extend([0x84, 1]);
+            write_uint(&mut out, clock - 1);
+        }
+        write_uint(&mut out, len as u64);
+        out.resize(out.len() + len, b'x');
+        out.push(0);
+        out.into()
+    }
+
+    fn judged(content: &mut Content, update: &Bytes) -> Verdict {
+        let structure = gate::check(update).unwrap();
+        content.judge(update.clone(), Box::new(structure))
+    }
+
+    /// Takes in an edit, if it belongs in.
+    fn take(content: &mut Content, update: &Bytes) -> Option<Refusal> {
+        match judged(content, update) {
+            Verdict::New(update, structure) => drop(content.accept(PeerId(1), update, &structure)),
+            Verdict::Refused(why) => return Some(why),
+            Verdict::Nothing | Verdict::Gap | Verdict::Overlap(_) => panic!("not new"),
+        }
+        None
+    }
+
+    fn empty() -> Content {
+        Content::new(Known::default(), EMPTY_UPDATE)
+    }
+
+    #[test]
+    fn a_document_grows_to_its_bound_and_no_further() {
+        let mut content = empty();
+        let len = UPDATE_MAX_BYTES - 64;
+        let mut clock = 0;
+        let refused = loop {
+            if let Some(why) = take(&mut content, &typed(clock, len)) {
+                break why;
+            }
+            clock += len as u64;
+        };
+        assert_eq!(refused, Refusal::TooLarge);
+        assert!(content.bytes() <= DOCUMENT_MAX_BYTES && content.bytes() > DOCUMENT_MAX_BYTES - 8 * MIB);
+    }
+
+    #[test]
+    fn readers_that_fell_behind_find_the_newest_edits_by_their_number() {
+        let mut content = empty();
+        for n in 0..10 {
+            assert_eq!(take(&mut content, &typed(n, 1)), None);
+        }
+        let numbers = |content: &Content, from| {
+            content.since(from).map(|edits| edits.map(|said| said.first).collect::<Vec<_>>())
+        };
+        assert_eq!(numbers(&content, 8), Some(vec![8, 9, 10]));
+        let whole = merge::merge(&content.tail().map(|s| s.edit.update.clone()).collect::<Vec<_>>()).unwrap();
+        content.rebase(whole, 9);
+        assert_eq!(content.tail().map(|said| said.first).collect::<Vec<_>>(), [10]);
+        assert_eq!(numbers(&content, 2).map(|edits| edits.len()), Some(9), "few bytes stay at hand");
+        for n in 0..3 {
+            assert_eq!(take(&mut content, &typed(10 + n * MIB as u64, MIB)), None);
+        }
+        content.rebase(EMPTY_UPDATE, 13);
+        assert_eq!(numbers(&content, 2), None, "who missed much gets the whole document");
+        assert_eq!(numbers(&content, 14), Some(vec![]));
+    }
+
+    #[test]
+    fn nobody_writes_an_old_clock_again() {
+        let mut content = empty();
+        assert_eq!(take(&mut content, &typed(0, 5)), None);
+        assert!(matches!(judged(&mut content, &typed(0, 5)), Verdict::Nothing));
+        assert!(matches!(judged(&mut content, &typed(6, 5)), Verdict::Gap));
+        let Verdict::Overlap(update) = judged(&mut content, &typed(3, 5)) else { panic!("it overlaps") };
+        let (rest, _) = cut(&update, &content.have()).unwrap();
+        assert_eq!(take(&mut content, &rest), None);
+        assert_eq!(content.have(), Bytes::from_static(&[1, 1, 8]));
+    }
+}

@@ -79,7 +79,7 @@ impl Frames {
 }
 
 /// Why an edit was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
     /// The person may read only, or the grant has ended.
     ReadOnly,

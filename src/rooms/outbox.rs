@@ -20,6 +20,9 @@ use crate::telemetry::Metrics;
 /// What one queued event costs beside its bytes.
 const SLOT_BYTES: usize = 64;
 
+/// Places that an empty queue keeps ready.
+const SLOTS_KEPT: usize = 32;
+
 /// An edit as the room numbers it: `first` is the number of the first edit inside.
 #[derive(Clone)]
 pub(super) struct Said {
@@ -138,6 +141,9 @@ impl Outbox {
             }
         }
         queue.bytes -= freed;
+        if queue.slots.is_empty() {
+            queue.slots.shrink_to(SLOTS_KEPT); // a burst is over
+        }
         drop(queue);
         self.0.metrics.outbox_bytes.dec_by(freed as i64);
         events

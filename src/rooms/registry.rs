@@ -141,6 +141,7 @@ impl House {
         }
         let (mailbox, commands) = mpsc::channel(ROOM_MAILBOX);
         rooms.insert(doc.clone(), mailbox.clone());
+        drop(rooms); // a runtime that is shutting down drops the task, and its listing, right here
         let listing = Listing { house: self.clone(), doc: doc.clone(), mailbox: mailbox.clone(), held: 0 };
         self.metrics.rooms.inc();
         self.tasks.spawn(document::run(listing, commands));

@@ -96,6 +96,7 @@ impl Saving {
 
     /// Hands everything new to the store; gives who need not wait at all.
     pub(super) fn submit(&mut self) -> Vec<(PeerId, u32)> {
+        let mut settled = Vec::new();
         while !self.retry.is_set() && self.sent < self.queue.len() {
             let upto = self.queue.len().min(self.sent + COMMIT_ROWS_MAX);
             let writes: Vec<Write> = self
@@ -107,10 +108,12 @@ impl Saving {
             let count = upto - self.sent;
             if writes.is_empty() {
                 match self.flights.back_mut() {
-                    Some((settles, _)) => *settles += count,
-                    None => return self.release(count),
+                    Some((settles, _)) => {
+                        *settles += count;
+                        self.sent = upto;
+                    }
+                    None => settled.extend(self.release(count)),
                 }
-                self.sent = upto;
                 continue;
             }
             match self.store.commit(writes) {
@@ -123,7 +126,7 @@ impl Saving {
                 Err(error) => self.fail(&error),
             }
         }
-        Vec::new()
+        settled
     }
 
     /// Waits for the oldest commit under way, or until it is time to try again (`None`). May be given up and waited

@@ -110,9 +110,13 @@ impl Room {
         }
     }
 
-    fn refuse(&self, id: PeerId, why: Refusal) {
+    fn refuse(&mut self, id: PeerId, why: Refusal) {
         self.listing.house.metrics.refuse(why.word());
-        if let Some(peer) = self.peers.get(&id) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            if peer.complained.insert(why) {
+                let person = peer.grant.person();
+                tracing::info!(doc = %self.listing.doc, peer = id.0, person, why = why.word(), "an edit was refused");
+            }
             peer.outbox.refused(id, why);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Room, joined};
 use crate::config::limits::{ROOM_UNSAVED_MAX_BYTES, SAVE_FAILURES_TOLD};
 use crate::id::PeerId;
-use crate::rooms::attendance::Hearing;
+use crate::rooms::attendance::{Attendee, Hearing};
 use crate::rooms::event::{Edited, Frames};
 use crate::rooms::outbox::Said;
 use crate::rooms::work::{Ask, Shot, Work, Worked};
@@ -43,7 +43,8 @@ impl Room {
             Said { first, origin: None, edit }
         });
         let writers: BTreeSet<PeerId> = fresh.iter().filter_map(|said| said.origin).collect();
-        for (id, peer) in self.peers.iter().filter(|(_, peer)| peer.hearing == Hearing::Edits) {
+        let hears = |peer: &Attendee| peer.hearing == Hearing::Edits && peer.grant.holds();
+        for (id, peer) in self.peers.iter().filter(|(_, peer)| hears(peer)) {
             match &whole {
                 Some(whole) if !writers.contains(id) => peer.outbox.edited(*id, std::iter::once(whole)),
                 _ => peer.outbox.edited(*id, fresh.iter()),
