@@ -29,11 +29,11 @@ run: $(if $(SCREEN),run-window,run-server)
 
 run-window: ui
 	.ci/packages build desktop
-	CARGO_TARGET_DIR=target/desktop cargo run --locked --quiet --features desktop --bin townhall-desktop -- $(ARGS)
+	CARGO_TARGET_DIR=target/desktop cargo run --locked --features desktop --bin townhall-desktop -- $(ARGS)
 
 run-server: ui
 	.ci/packages build
-	cargo run --locked --quiet --bin townhall -- serve $(ARGS)
+	cargo run --locked --bin townhall -- serve $(ARGS)
 
 ifeq ($(wildcard ui/package.json),)
 ui:
@@ -43,7 +43,8 @@ endif
 
 # The program carries the pages inside: when they change, it has to look at them again.
 ui/node_modules/.built: $(UI_SOURCES) ui/node_modules/.installed
-	cd ui && npm run --silent build
+	mkdir -p target
+	cd ui && npm run --silent build > ../target/ui-build.log 2>&1 || { cat ../target/ui-build.log; exit 1; }
 	touch src-tauri/build.rs
 	touch $@
 
