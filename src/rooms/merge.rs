@@ -61,3 +61,51 @@ fn guarded(work: impl FnOnce() -> Result<Bytes, GateError>) -> Result<Bytes, Mer
         Err(_) => Err(MergeError::Fault),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use yrs::Update;
+    use yrs::updates::decoder::Decode;
+
+    use super::*;
+    use crate::wire::gate::plain;
+
+    /// "ab" typed by client 7, then "c" behind it by client 8, then "b" deleted.
+    fn parts() -> [Bytes; 3] {
+        [
+            Bytes::from_static(&[1, 1, 7, 0, 4, 1, 1, b't', 2, b'a', b'b', 0]),
+            Bytes::from_static(&[1, 1, 8, 0, 0x84, 7, 1, 1, b'c', 0]),
+            Bytes::from_static(&[0, 1, 7, 1, 1, 1]),
+        ]
+    }
+
+    #[test]
+    fn an_engine_puts_the_same_parts_together_alike() {
+        let engine = yrs::merge_updates_v1(parts()).unwrap();
+        assert_eq!(merge(&parts()).unwrap(), engine);
+        for have in [&[0][..], &[1, 7, 1], &[2, 8, 1, 7, 2]] {
+            let lacks = yrs::diff_updates_v1(&engine, have).unwrap();
+            assert_eq!(diff(&engine.clone().into(), have).unwrap(), lacks);
+            assert_eq!(diff_parts(&parts(), have).unwrap(), lacks);
+        }
+    }
+
+    #[test]
+    fn rubbish_is_an_error_and_nothing_worse() {
+        let rubbish = Bytes::from_static(&[1, 0, 7, 0, 0]);
+        assert!(matches!(merge(std::slice::from_ref(&rubbish)), Err(MergeError::Part(_))));
+        assert!(matches!(diff(&parts()[0], &[9]), Err(MergeError::Part(_))));
+        assert_eq!(guarded(|| panic!("on purpose")), Err(MergeError::Fault));
+    }
+
+    #[test]
+    fn json_that_an_engine_cannot_read_is_joined_and_can_be_made_plain() {
+        let half = Bytes::from_static(b"\x01\x01\x07\x00\x05\x01\x01t\x08\"\\ud83d\"\x00");
+        let joined = merge(&[half.clone(), parts()[1].clone()]).unwrap();
+        assert!(
+            Update::decode_v1(&joined).is_err(),
+            "the engine has learnt it: plain is not needed any more"
+        );
+        assert!(Update::decode_v1(&plain(&joined).unwrap()).is_ok());
+    }
+}

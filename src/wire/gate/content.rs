@@ -11,16 +11,16 @@ pub(super) const GC: u8 = 0;
 pub(super) const DELETED: u8 = 1;
 const BINARY: u8 = 3;
 pub(super) const STRING: u8 = 4;
-const EMBED: u8 = 5;
-const FORMAT: u8 = 6;
-const TYPE: u8 = 7;
+pub(super) const EMBED: u8 = 5;
+pub(super) const FORMAT: u8 = 6;
+pub(super) const TYPE: u8 = 7;
 pub(super) const ANY: u8 = 8;
 const DOC: u8 = 9;
 pub(super) const SKIP: u8 = 10;
 
 /// Types by their number in `Y.ContentType`: array, map, text, element, fragment, hook, XML text.
-const TYPE_ELEMENT: u64 = 3;
-const TYPE_HOOK: u64 = 5;
+pub(super) const TYPE_ELEMENT: u64 = 3;
+pub(super) const TYPE_HOOK: u64 = 5;
 const TYPE_LAST: u64 = 6;
 
 /// A length in clocks that is neither nothing nor beyond what engines count.

@@ -11,6 +11,7 @@ mod known;
 mod order;
 mod pack;
 mod parse;
+mod plain;
 pub mod splice;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 pub use known::{Known, Placement};
 pub use parse::check;
+pub use plain::plain;
 pub use vector::{StateVector, state_vector};
 
 use super::varint::WireError;
