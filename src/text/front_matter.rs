@@ -174,7 +174,9 @@ fn cut_comment(value: &str) -> (&str, &str) {
         Some(mark) => text[1..].find(mark).map_or(value.len(), |at| start + at + 2),
         None => start,
     };
-    value[from..].find(" #").map_or((value, ""), |at| value.split_at(from + at))
+    let comment =
+        value[from..].find(" #").map_or(value.len(), |at| value[..from + at].trim_end().len().max(from));
+    value.split_at(comment)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! Owns a three-way merge: what only one side changed is taken from that side; where both changed the same
 //! place, the second side wins. Does not know Markdown; whoever asks checks what comes out.
 
+use std::collections::HashMap;
+
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 /// Most pieces compared one by one; longer texts are compared line by line, the longest ones not at all.
@@ -108,23 +110,22 @@ fn merge_pieces(base: &[&str], first: &[&str], second: &[&str]) -> String {
 
 /// How much two texts have in common, 0 to 1,000.
 pub(super) fn likeness(first: &str, second: &str) -> u32 {
-    let mut words: Vec<&str> = first.split_whitespace().collect();
-    let all = words.len().max(second.split_whitespace().count());
-    if all == 0 {
-        return 0;
+    let mut left: HashMap<&str, usize> = HashMap::new();
+    let mut all = 0;
+    for word in first.split_whitespace() {
+        *left.entry(word).or_default() += 1;
+        all += 1;
     }
-    words.sort_unstable();
-    let mut left = vec![true; words.len()];
-    let mut shared = 0;
+    let (mut shared, mut others) = (0usize, 0);
     for word in second.split_whitespace() {
-        let from = words.partition_point(|known| *known < word);
-        let found = (from..words.len()).take_while(|at| words[*at] == word).find(|at| left[*at]);
-        if let Some(at) = found {
-            left[at] = false;
+        others += 1;
+        if let Some(count) = left.get_mut(word).filter(|count| **count > 0) {
+            *count -= 1;
             shared += 1;
         }
     }
-    u32::try_from(shared * 1_000 / all).unwrap_or(0)
+    let longest = all.max(others).max(1);
+    u32::try_from(shared * 1_000 / longest).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ impl Reader<'_> {
         match event {
             Event::Start(tag) => self.start(tag, range),
             Event::End(end) => self.end(end),
-            Event::Text(text) => self.text(&text),
+            Event::Text(text) | Event::InlineMath(text) | Event::DisplayMath(text) => self.text(&text),
             Event::Code(text) => {
                 let marks = Marks { code: true, ..self.marks() };
                 self.put_text(&text, &marks);
@@ -109,7 +109,6 @@ impl Reader<'_> {
             Event::HardBreak => self.line_end(false),
             Event::Rule => self.block(Block::HorizontalRule, Some(range)),
             Event::TaskListMarker(done) => self.task(done),
-            Event::InlineMath(text) | Event::DisplayMath(text) => self.text(&text),
         }
     }
 

@@ -37,12 +37,41 @@ const STYLES: [Style; 4] = [
 /// Writes running text in its normal form; the lines are separated by `\n`.
 pub(super) fn spell(content: &[Inline], place: Place) -> String {
     let first = spell_as(content, place, STYLES[0]);
-    let plain = |inline: &Inline| matches!(inline, Inline::Text { marks, .. } if marks == &Marks::default());
-    if content.iter().all(plain) || reads_back(&first, content, place) {
+    if is_simple(content) || reads_back(&first, content, place) {
         return first;
     }
     let other = STYLES.iter().skip(1).map(|style| spell_as(content, place, *style));
     other.into_iter().find(|text| reads_back(text, content, place)).unwrap_or(first)
+}
+
+/// Whether delimiters cannot go wrong: marks stand alone, on whole words between blanks. Most text is like that, and
+/// need not be read back.
+fn is_simple(content: &[Inline]) -> bool {
+    let text = |at: Option<usize>| match at.and_then(|at| content.get(at)) {
+        None => Some(" "),
+        Some(Inline::Text { text, marks }) if marks == &Marks::default() => Some(text.as_str()),
+        Some(_) => None,
+    };
+    content.iter().enumerate().all(|(at, inline)| match inline {
+        Inline::Text { text: inner, marks } => {
+            let marks_on = [marks.em, marks.strong, marks.strike, marks.code, marks.link.is_some()];
+            let alone = || {
+                let before = at.checked_sub(1).map_or(Some(" "), |before| text(Some(before)));
+                before.is_some_and(|before| before.ends_with([' ', '(']))
+                    && text(Some(at + 1))
+                        .is_some_and(|after| after.starts_with([' ', '.', ',', ';', ':', ')']))
+                    && inner.starts_with(char::is_alphanumeric)
+                    && inner.ends_with(char::is_alphanumeric)
+            };
+            match marks_on.into_iter().filter(|on| *on).count() {
+                0 => true,
+                1 => marks.link.is_none() && alone(),
+                _ => false,
+            }
+        }
+        Inline::HardBreak { .. } => true,
+        _ => false,
+    })
 }
 
 fn reads_back(text: &str, content: &[Inline], place: Place) -> bool {
