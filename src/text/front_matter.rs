@@ -144,6 +144,11 @@ pub fn with_title(head: &str, title: &str) -> Option<String> {
         let end = at + line.len();
         let value = line.strip_prefix("title").map(str::trim_start).and_then(|rest| rest.strip_prefix(':'));
         if let Some(value) = value {
+            // a value over several lines, or one that others refer to
+            let odd = value.trim_start().starts_with(['>', '|', '&', '*', '!', '{', '[']);
+            if odd || head[end..].starts_with([' ', '\t']) {
+                return None;
+            }
             let line_end = &line[line.trim_end().len()..];
             let (_, comment) = cut_comment(value);
             let renamed =
