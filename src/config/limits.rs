@@ -156,12 +156,14 @@ pub const RECORD_TITLE_MAX_CHARS: usize = 300;
 
 /// Connections at once: 1,000 colleagues with one socket each, and their page loads.
 pub const CONNECTIONS_MAX: usize = 2_048;
-/// Connections of one address that nobody has logged in on yet.
+/// Requests and sockets of one address that are served at once before anybody has logged in on them; more wait.
 pub const CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX: usize = 32;
 /// Connections of one address, logged in or not: a whole office may sit behind one router.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 1_536;
 /// Connections that wait for a seat at once; more are refused at once.
 pub const CONNECTIONS_WAITING_MAX: usize = 1_024;
+/// A connection that has said nothing for this long gives way when all seats are taken.
+pub const SILENCE_MIN: Duration = Duration::from_millis(250);
 /// A connection waits this long for a seat: as long as the strangers before it have to say who they are.
 pub const SEAT_DEADLINE: Duration = Duration::from_secs(10);
 /// The head of one request, in bytes; also the reading buffer of a connection.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -28,7 +28,7 @@ pub use guard::{Guard, SESSION_COOKIE, session_token, stack};
 pub use names::Names;
 pub use seats::Seat;
 
-use super::Caller;
+use super::{Caller, failure};
 use crate::config::limits::{GOODBYE, HEADER_DEADLINE, HEADERS_MAX, REQUEST_HEAD_MAX_BYTES};
 use crate::telemetry::Metrics;
 use seats::Seats;
@@ -142,12 +142,22 @@ impl Door {
 
     async fn talk(&self, stream: DoorStream, seat: &Arc<Seat>, caller: Caller) {
         let service = service_fn(|mut request: Request<Incoming>| {
-            seat.asked();
             request.extensions_mut().insert(caller.clone());
-            let router = self.0.router.clone();
+            let (router, seat) = (self.0.router.clone(), seat.clone());
             async move {
+                if !seat.asked().await {
+                    return Ok(failure(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "busy",
+                        "Too many at once. Try again.",
+                    ));
+                }
                 let response = router.oneshot(request.map(Body::new)).await;
-                Ok::<_, Infallible>(response.unwrap_or_else(|never| match never {}))
+                let response = response.unwrap_or_else(|never| match never {});
+                if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    seat.answered();
+                }
+                Ok::<_, Infallible>(response)
             }
         });
         let connection = http1::Builder::new()

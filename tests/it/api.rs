@@ -253,3 +253,25 @@ async fn every_answer_tells_the_browser_to_load_nothing_from_elsewhere() {
         assert!(reply.header("content-type").unwrap().starts_with("text/html"), "{path}");
     }
 }
+
+#[tokio::test]
+async fn people_who_joined_are_still_in_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let office = Office::start_in(folder.path()).await;
+    let (ada, session) = joined(&office, "Ada", "editor").await;
+    let made = office.admin().post("/api/v1/invitations", json!({ "role": "editor" })).await.json();
+    office.stop().await;
+    let office = Office::start_in(folder.path()).await;
+    let me = office.client().with_token(&session).get("/api/v1/auth/me").await;
+    assert_eq!((me.status, &me.json()["user"]), (200, &ada));
+    // Codes are closed by a restart.
+    let reply = office.client().post("/api/v1/join", json!({ "code": made["code"], "name": "Bea" })).await;
+    assert_eq!(reply.code(), "code_not_valid");
+    assert_eq!(
+        office.admin().delete(&format!("/api/v1/people/{}", ada["id"].as_str().unwrap())).await.status,
+        204
+    );
+    office.stop().await;
+    let office = Office::start_in(folder.path()).await;
+    assert_eq!(office.client().with_token(&session).get("/api/v1/auth/me").await.status, 401);
+}

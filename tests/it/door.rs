@@ -282,3 +282,28 @@ async fn a_stop_says_goodbye_to_every_socket() {
     assert!(watch.elapsed() < Duration::from_secs(3), "{:?}", watch.elapsed());
     assert_eq!(reading.await.unwrap(), 20);
 }
+
+#[cfg(unix)] // where the number of open files has to be raised first
+#[tokio::test]
+async fn a_thousand_colleagues_behind_one_router_come_in_at_once() {
+    rlimit::increase_nofile_limit(8_192).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let office = OfficeProcess::start(&folder.path().join("data"));
+    let token = office.mint(townhall::auth::Role::Editor).await;
+    let watch = Stopwatch::start();
+    let mut coming = tokio::task::JoinSet::new();
+    for _ in 0..1_000 {
+        let mut request = office.ws("/yjs/meeting").into_client_request().unwrap();
+        let protocol = format!("auth.{token}").parse().unwrap();
+        request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
+        coming.spawn(async move {
+            let (mut socket, _) = connect_async(request).await.unwrap();
+            assert!(socket.next().await.unwrap().unwrap().is_binary());
+            socket
+        });
+    }
+    let here = coming.join_all().await;
+    println!("{} sockets of one address in {:?}", here.len(), watch.elapsed());
+    assert!(watch.elapsed() < Duration::from_secs(10), "{:?}", watch.elapsed());
+    assert!(office.client().get("/health").await.json()["connections"].as_u64().unwrap() >= 1_000);
+}

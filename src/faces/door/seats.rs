@@ -1,7 +1,8 @@
 //! Seats: how many connections there are, whose they are, and who gives way.
 //!
-//! Owns the counting before anybody is known. A stranger who is slow in asking gives way to a newer one, so a
-//! crowd of silent sockets costs a good client nothing.
+//! Owns the counting before anybody is known. When all seats are taken, a connection that has been silent for a
+//! moment gives way to a newer one, so a crowd of silent sockets costs a good client nothing. Requests of strangers
+//! are answered a bounded number at a time for each address.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -9,11 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Stopwatch;
 use crate::config::limits::{
     CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX, CONNECTIONS_WAITING_MAX, SEAT_DEADLINE,
+    SILENCE_MIN,
 };
 use crate::telemetry::Metrics;
 
@@ -41,12 +44,16 @@ struct Book {
     silent: BTreeMap<u64, IpAddr>,
 }
 
-#[derive(Default)]
 struct Address {
     taken: usize,
-    strangers: usize,
-    silent: BTreeMap<u64, CancellationToken>,
-    freed: Arc<Notify>,
+    silent: BTreeMap<u64, Silent>,
+    /// Requests of strangers that may be worked on at once.
+    strangers: Arc<Semaphore>,
+}
+
+struct Silent {
+    since: Stopwatch,
+    end: CancellationToken,
 }
 
 /// One connection's place. It is free again when the last clone of its handle is gone.
@@ -54,8 +61,10 @@ pub struct Seat {
     room: Arc<Room>,
     number: u64,
     address: IpAddr,
-    stranger: AtomicBool,
+    strangers: Arc<Semaphore>,
+    known: AtomicBool,
     silent: AtomicBool,
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
     pub(super) end: CancellationToken,
 }
 
@@ -76,15 +85,13 @@ impl Seats {
         let mut waiting = None;
         let wait = async {
             loop {
-                let freed = match self.0.try_take(address, &end) {
-                    Ok(seat) => return Some(seat),
-                    Err(freed) => freed,
-                };
+                if let Some(seat) = self.0.try_take(address, &end) {
+                    return Some(seat);
+                }
                 if waiting.is_none() {
                     waiting = Some(Waiting::begin(&self.0)?);
                 }
                 tokio::select! {
-                    () = freed.notified() => {}
                     () = self.0.freed.notified() => {}
                     () = tokio::time::sleep(LOOK_AGAIN) => {}
                 }
@@ -111,55 +118,61 @@ impl Room {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A seat, or what to wait for. When all are taken, the oldest silent stranger is asked to give way.
-    fn try_take(
-        self: &Arc<Self>,
-        address: IpAddr,
-        end: &CancellationToken,
-    ) -> Result<Arc<Seat>, Arc<Notify>> {
+    /// A seat. When all are taken, the oldest silent connection is asked to give way.
+    fn try_take(self: &Arc<Self>, address: IpAddr, end: &CancellationToken) -> Option<Arc<Seat>> {
         let mut book = self.book();
-        let full = book.taken >= CONNECTIONS_MAX;
-        let number = book.next;
-        let place = book.by_address.entry(address).or_default();
-        let crowded = place.strangers >= CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX;
-        if full || crowded || place.taken >= self.per_address_max {
-            let freed = place.freed.clone();
-            if crowded {
-                book.silence_gives_way(Some(address));
-            } else if full {
-                book.silence_gives_way(None);
-            }
-            return Err(freed);
+        let here = book.by_address.get(&address).map_or(0, |place| place.taken);
+        if here >= self.per_address_max {
+            book.silence_gives_way(address);
+            return None;
         }
+        if book.taken >= CONNECTIONS_MAX {
+            if let Some(oldest) = book.silent.values().next().copied() {
+                book.silence_gives_way(oldest);
+            }
+            return None;
+        }
+        let number = book.next;
+        let place = book.by_address.entry(address).or_insert_with(Address::new);
         place.taken += 1;
-        place.strangers += 1;
-        place.silent.insert(number, end.clone());
+        place.silent.insert(number, Silent { since: Stopwatch::start(), end: end.clone() });
+        let strangers = place.strangers.clone();
         book.silent.insert(number, address);
         book.next += 1;
         book.taken += 1;
         drop(book);
         self.metrics.connections.inc();
-        Ok(Arc::new(Seat {
+        Some(Arc::new(Seat {
             room: self.clone(),
             number,
             address,
-            stranger: AtomicBool::new(true),
+            strangers,
+            known: AtomicBool::new(false),
             silent: AtomicBool::new(true),
+            permit: Mutex::new(None),
             end: end.clone(),
         }))
     }
 }
 
+impl Address {
+    fn new() -> Self {
+        let strangers = Arc::new(Semaphore::new(CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX));
+        Self { taken: 0, silent: BTreeMap::new(), strangers }
+    }
+}
+
 impl Book {
-    fn silence_gives_way(&mut self, of: Option<IpAddr>) {
-        let Some(address) = of.or_else(|| self.silent.first_key_value().map(|(_, address)| *address)) else {
-            return;
-        };
-        if let Some(place) = self.by_address.get_mut(&address)
-            && let Some((number, end)) = place.silent.pop_first()
+    /// Ends the oldest silent connection of an address, unless it has hardly come in: in a rush, honest ones are
+    /// silent for a moment too.
+    fn silence_gives_way(&mut self, address: IpAddr) {
+        let Some(place) = self.by_address.get_mut(&address) else { return };
+        if let Some(oldest) = place.silent.first_entry()
+            && oldest.get().since.elapsed() >= SILENCE_MIN
         {
+            let (number, silent) = oldest.remove_entry();
             self.silent.remove(&number);
-            end.cancel();
+            silent.end.cancel();
         }
     }
 }
@@ -186,8 +199,39 @@ impl Drop for Waiting {
 }
 
 impl Seat {
-    /// The first request's head is complete: this one does not give way any more.
-    pub(super) fn asked(&self) {
+    /// A request's head is complete: this connection does not give way any more. A stranger waits here while too many
+    /// requests of strangers from the same address are being answered; `false`: for too long.
+    pub(super) async fn asked(&self) -> bool {
+        self.speaks();
+        if self.known.load(Ordering::Relaxed) || self.permit().is_some() {
+            return true;
+        }
+        let permit = tokio::time::timeout(SEAT_DEADLINE, self.strangers.clone().acquire_owned()).await;
+        match permit {
+            Ok(Ok(permit)) => {
+                *self.permit() = Some(permit);
+                true
+            }
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
+    /// The request is answered, and did not become a socket.
+    pub(super) fn answered(&self) {
+        self.permit().take();
+    }
+
+    /// The person is known: this one is no stranger any more.
+    pub fn authenticated(&self) {
+        self.known.store(true, Ordering::Relaxed);
+        self.permit().take();
+    }
+
+    fn permit(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn speaks(&self) {
         if self.silent.swap(false, Ordering::Relaxed) {
             let mut book = self.room.book();
             book.silent.remove(&self.number);
@@ -196,31 +240,15 @@ impl Seat {
             }
         }
     }
-
-    /// The person is known: this one is no stranger any more.
-    pub fn authenticated(&self) {
-        if self.stranger.swap(false, Ordering::Relaxed) {
-            let mut book = self.room.book();
-            if let Some(place) = book.by_address.get_mut(&self.address) {
-                place.strangers -= 1;
-                place.freed.notify_one();
-            }
-        }
-    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.asked();
+        self.speaks();
         let mut book = self.room.book();
         book.taken -= 1;
         if let Some(place) = book.by_address.get_mut(&self.address) {
             place.taken -= 1;
-            if *self.stranger.get_mut() {
-                place.strangers -= 1;
-            }
-            place.freed.notify_one();
-            // Whoever waits for this address holds its bell and makes the entry anew.
             if place.taken == 0 {
                 book.by_address.remove(&self.address);
             }
@@ -238,16 +266,20 @@ mod tests {
     const A: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
     const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 
-    #[tokio::test(start_paused = true)]
-    async fn a_silent_stranger_gives_way_to_a_newer_one() {
-        let seats = Seats::new(1_024, Metrics::new());
+    async fn seat(seats: &Seats, address: IpAddr) -> Arc<Seat> {
+        seats.take(address, CancellationToken::new()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_silent_connection_gives_way_to_a_newer_one() {
+        let seats = Seats::new(4, Metrics::new());
         let mut held = Vec::new();
-        for _ in 0..CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX {
-            held.push(seats.take(A, CancellationToken::new()).await.unwrap());
+        for _ in 0..4 {
+            held.push(seat(&seats, A).await);
         }
-        held[0].asked();
-        let (second, newer) = (held[1].end.clone(), seats.clone());
-        let newer = tokio::spawn(async move { newer.take(A, CancellationToken::new()).await });
+        assert!(held[0].asked().await);
+        let (second, waiting) = (held[1].end.clone(), seats.clone());
+        let newer = tokio::spawn(async move { waiting.take(A, CancellationToken::new()).await });
         second.cancelled().await;
         assert!(!held[0].end.is_cancelled() && !held[2].end.is_cancelled());
         drop(held.remove(1));
@@ -256,12 +288,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn strangers_are_answered_a_bounded_number_at_a_time() {
+        let seats = Seats::new(1_024, Metrics::new());
+        let mut held = Vec::new();
+        for _ in 0..CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX {
+            held.push(seat(&seats, A).await);
+            assert!(held[held.len() - 1].asked().await);
+        }
+        let one_more = seat(&seats, A).await;
+        assert!(!one_more.asked().await, "it waited its time");
+        held[0].answered();
+        assert!(one_more.asked().await);
+        held[1].authenticated();
+        assert!(seat(&seats, A).await.asked().await);
+        assert!(seat(&seats, B).await.asked().await, "another address has its own");
+    }
+
+    #[tokio::test]
     async fn those_who_are_known_do_not_count_as_strangers() {
         let seats = Seats::new(1_024, Metrics::new());
         let mut held = Vec::new();
         for _ in 0..200 {
-            let seat = seats.take(A, CancellationToken::new()).await.unwrap();
-            seat.asked();
+            let seat = seat(&seats, A).await;
+            assert!(seat.asked().await);
             seat.authenticated();
             held.push(seat);
         }
@@ -272,13 +321,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn strangers_beyond_the_bound_wait_and_then_leave() {
-        let seats = Seats::new(1_024, Metrics::new());
-        let mut held = Vec::new();
-        for _ in 0..CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX {
-            let seat = seats.take(A, CancellationToken::new()).await.unwrap();
-            seat.asked();
-            held.push(seat);
+    async fn who_finds_no_seat_leaves_after_a_while() {
+        let seats = Seats::new(2, Metrics::new());
+        let held = [seat(&seats, A).await, seat(&seats, A).await];
+        for seat in &held {
+            assert!(seat.asked().await);
         }
         assert!(seats.take(A, CancellationToken::new()).await.is_none());
         assert_eq!(seats.0.book().waiting, 0);

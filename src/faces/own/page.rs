@@ -1,7 +1,10 @@
 //! The page itself, out of the program: one page for every address of the application, and its files.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
+use bytes::Bytes;
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use crate::faces::failure;
@@ -46,7 +49,12 @@ fn file(path: &str, headers: &HeaderMap) -> Response {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let kind = kind(path);
-        ([(header::CONTENT_TYPE, kind)], found.data.into_owned()).into_response()
+        // What is in the program already is not copied.
+        let data = match found.data {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => bytes.into(),
+        };
+        ([(header::CONTENT_TYPE, kind)], data).into_response()
     };
     let said = [
         (header::CACHE_CONTROL, cache),
