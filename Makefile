@@ -35,11 +35,7 @@ run-server: ui
 	.ci/packages build
 	cargo run --locked --bin townhall -- serve $(ARGS)
 
-ifeq ($(wildcard ui/package.json),)
-ui:
-else
 ui: ui/node_modules/.built
-endif
 
 # The program carries the pages inside: when they change, it has to look at them again.
 ui/node_modules/.built: $(UI_SOURCES) ui/node_modules/.installed
