@@ -104,6 +104,50 @@ test('plain words when a code is wrong, and the host ends a colleague’s access
   await guest.page.getByRole('alert').filter({ hasText: 'Your time here has ended' }).waitFor()
 })
 
+test('a colleague whose access ends while the text is open is told, and keeps what is on the screen', async () => {
+  const host = await t.person(browser)
+  const guest = await t.person(browser)
+  await town.kill('SIGTERM')
+  await town.start()
+  await t.hostLogsIn(town, host.page)
+  const code = await t.share(host.page)
+  const id = await t.importFile(host.page, own)
+  await t.joins(town, guest.page, code, 'Bob')
+  await guest.page.goto(`${town.lan}/records/${id}`)
+  await t.pillSays(guest.page, 'saved')
+  await host.page.getByRole('button', { name: 'End access for Bob' }).click()
+  await host.page.getByRole('dialog').getByRole('button', { name: 'End access' }).click()
+  await t.pillSays(guest.page, 'signedOut')
+  await t.textHolds(guest.page, 'encadre les feux')
+  assert.equal(await t.text(guest.page).getAttribute('contenteditable'), 'false')
+  await guest.page.getByRole('button', { name: 'Join again' }).click()
+  await guest.page.waitForURL('**/join**')
+})
+
+test('files are imported by dropping them on the window, each with its own result', async () => {
+  const host = await t.person(browser)
+  await town.kill('SIGTERM')
+  await town.start()
+  await t.hostLogsIn(town, host.page)
+  await host.page.goto(`${town.here}/records`)
+  await host.page.locator('input[type=file]').waitFor({ state: 'attached' })
+  const files = [['Été.md', '# Été\n\nTexte.\n'], ['plan.pdf', '%PDF'], ['vide.md', '']]
+  const bag = await host.page.evaluateHandle((all) => {
+    const data = new DataTransfer()
+    for (const [name, content] of all) data.items.add(new File([content], name))
+    return data
+  }, files)
+  await host.page.dispatchEvent('body', 'dragenter', { dataTransfer: bag })
+  await host.page.getByText('Drop the files to import them').waitFor()
+  await host.page.dispatchEvent('body', 'drop', { dataTransfer: bag })
+  const results = host.page.locator('section[aria-labelledby=imports]')
+  await results.getByText('3 of 3 files').waitFor()
+  await results.locator('li', { hasText: 'Été.md' }).getByRole('link').waitFor()
+  await results.locator('li', { hasText: 'plan.pdf' }).getByText('This is not a Markdown file').waitFor()
+  await results.locator('li', { hasText: 'vide.md' }).getByText('This file is empty.').waitFor()
+  assert.equal(await host.page.getByText('Drop the files to import them').count(), 0)
+})
+
 test('who may only read sees the text, and cannot change it', async () => {
   const host = await t.person(browser)
   const reader = await t.person(browser)

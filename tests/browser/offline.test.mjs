@@ -64,6 +64,39 @@ test('edits made while disconnected survive a reload and arrive once', async () 
   assert.deepEqual(t.strangers([...host.asked, ...other.asked], town), [])
 })
 
+/** A stateless message of the office's computer, as it travels: the document's name, the type 5, the text. */
+function stateless(name, said) {
+  const string = (text) => {
+    const bytes = Buffer.from(text)
+    return Buffer.concat([Buffer.from([bytes.length]), bytes])
+  }
+  return Buffer.concat([string(name), Buffer.from([5]), string(JSON.stringify(said))])
+}
+
+test('a full disk is said for as long as it lasts', async () => {
+  const { page, context } = await t.person(browser)
+  const sockets = []
+  await context.routeWebSocket(/\/hocuspocus/, (socket) => {
+    socket.connectToServer()
+    sockets.push(socket)
+  })
+  await town.kill('SIGTERM')
+  await town.start()
+  await t.hostLogsIn(town, page)
+  const id = await t.importFile(page, file)
+  await page.goto(`${town.here}/records/${id}`)
+  await t.pillSays(page, 'saved')
+  const name = `record:${id}`
+  sockets.at(-1).send(stateless(name, { townhall: { store: 'full' } }))
+  await t.pillSays(page, 'full')
+  await page.getByText('Not saved: the disk of the office\'s computer is full').waitFor()
+  await t.cursorAfter(page, 'encadre les feux')
+  await page.keyboard.type(' Plein.')
+  await t.textHolds(page, 'Plein.')
+  sockets.at(-1).send(stateless(name, { townhall: { store: 'writable' } }))
+  await t.pillSays(page, 'saved')
+})
+
 test('an open page goes on by itself when the office’s computer comes back', async () => {
   const { page } = await t.person(browser)
   await town.kill('SIGTERM')
