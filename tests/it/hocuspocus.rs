@@ -168,7 +168,7 @@ async fn whoever_was_refused_may_try_again_on_the_same_socket() {
 #[tokio::test]
 async fn a_reader_is_told_so_and_writes_nothing() {
     let stand = Stand::open().await;
-    let record = stand.record();
+    let record = stand.record().await;
     let mut writer = joined(&stand, &record, Role::Editor).await;
     let mut reader = stand.hocuspocus().await;
     reader.say(&record, &token_body(&stand.token(Role::Viewer).await)).await;

@@ -106,7 +106,7 @@ async fn a_room_is_the_rest_of_the_path_as_it_came() {
 #[tokio::test]
 async fn a_reader_reads_and_changes_nothing() {
     let stand = Stand::open().await;
-    let record = stand.record();
+    let record = stand.record().await;
     let mut writer = joined(&stand, &record, Role::Editor).await;
     let mut reader = joined(&stand, &record, Role::Viewer).await;
     reader.say_plain(&edit(Typist::new(4).types("not allowed"))).await;

@@ -4,16 +4,12 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Mutex;
 
+use serde_json::json;
 use tempfile::TempDir;
 use townhall::auth::Role;
-use townhall::clock::Clock;
-use townhall::id::{DocName, RecordId};
-use townhall::store::{Store, Write};
-use townhall::telemetry::Metrics;
 
 use super::Office;
 use super::socket::Raw;
-use super::typist::Typist;
 
 /// A running office, and the tokens it gave out.
 pub(crate) struct Stand {
@@ -23,7 +19,7 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    /// Opens an office with one record in it.
+    /// Opens an empty office.
     pub(crate) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let stand = Self::open_in(folder.path()).await;
@@ -32,13 +28,14 @@ impl Stand {
 
     /// The same, on a folder that is somebody else's to remove.
     pub(crate) async fn open_in(data: &Path) -> Self {
-        seed(data).await;
         Self { office: Office::start_in(data).await, minted: Mutex::default(), _folder: None }
     }
 
-    /// The document of the record that is there.
-    pub(crate) fn record(&self) -> String {
-        record().as_str().to_owned()
+    /// A new record; its document's name.
+    pub(crate) async fn record(&self) -> String {
+        let reply = self.office.admin().post("/api/v1/records", json!({ "title": "Noise" })).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        format!("record:{}", reply.json()["record"]["id"].as_str().unwrap())
     }
 
     /// A new token.
@@ -81,16 +78,4 @@ impl Stand {
     pub(crate) async fn stop(self) {
         self.office.stop().await;
     }
-}
-
-fn record() -> DocName {
-    DocName::of_record(&RecordId::parse("bylaw-1").unwrap())
-}
-
-/// A record is there from its first update on.
-async fn seed(data: &Path) {
-    let store = Store::open(data, &Clock::real(), &Metrics::new()).unwrap();
-    let write = Write::Append { doc: record(), update: Typist::new(1).types("seed") };
-    store.commit(vec![write]).unwrap().await.unwrap().unwrap();
-    store.close();
 }

@@ -77,7 +77,7 @@ async fn five_kinds_of_client_write_in_one_room() {
 #[tokio::test]
 async fn a_reader_of_any_version_is_refused_and_its_text_stays_with_it() {
     let stand = Stand::open().await;
-    let record = stand.record();
+    let record = stand.record().await;
     let (editor, viewer) = (stand.token(Role::Editor).await, stand.token(Role::Viewer).await);
     let mut node = Node::start().await;
     open_as(
