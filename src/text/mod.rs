@@ -8,6 +8,7 @@ pub mod front_matter;
 mod inlines;
 mod merge;
 mod normal;
+mod open;
 mod over;
 mod read;
 mod spell;

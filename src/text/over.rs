@@ -14,6 +14,8 @@ use super::read::read;
 use super::tree::{Block, Document, plain_text};
 use super::write::{Manner, write, write_blocks, write_in};
 
+/// Largest difference of two texts, in pairs of blocks, that is looked into block by block.
+const COMPARED_MAX: usize = 16_000_000;
 /// Largest group of changed blocks, in pairs, in which the edited ones are looked for one by one.
 const PAIRS_MAX: usize = 10_000;
 
@@ -102,33 +104,45 @@ impl<'a> Base<'a> {
         let old: Vec<usize> =
             self.blocks.iter().map(|block| block.as_ref().map_or(usize::MAX, &mut number)).collect();
         let fresh: Vec<usize> = new.iter().map(&mut number).collect();
-        let mut steps = Vec::new();
-        for operation in capture_diff_slices(Algorithm::Myers, &old, &fresh) {
-            let (from, to) = (operation.old_range(), operation.new_range());
-            match operation {
-                DiffOp::Equal { .. } => steps.extend(from.map(Step::Keep)),
-                _ => self.pair(from, to, new, &mut steps),
+        let same = |(old, new): (&usize, &usize)| old == new;
+        let head = old.iter().zip(&fresh).take_while(|pair| same(*pair)).count();
+        let tail =
+            old[head..].iter().rev().zip(fresh[head..].iter().rev()).take_while(|pair| same(*pair)).count();
+        let (old_end, new_end) = (old.len() - tail, fresh.len() - tail);
+        let mut steps: Vec<Step> = (0..head).map(Step::Keep).collect();
+        if (old_end - head).saturating_mul(new_end - head) > COMPARED_MAX {
+            self.pair(head..old_end, head..new_end, new, &mut steps); // another text: comparing takes too long
+        } else {
+            let middle = capture_diff_slices(Algorithm::Myers, &old[head..old_end], &fresh[head..new_end]);
+            for operation in middle {
+                let (from, to) = (operation.old_range(), operation.new_range());
+                let (from, to) = (from.start + head..from.end + head, to.start + head..to.end + head);
+                match operation {
+                    DiffOp::Equal { .. } => steps.extend(from.map(Step::Keep)),
+                    _ => self.pair(from, to, new, &mut steps),
+                }
             }
         }
+        steps.extend((old_end..old.len()).map(Step::Keep));
         steps
     }
 
     /// Finds which changed block stands for which: the pairing, in order, that has most words in common.
     fn pair(&self, old: Range<usize>, new: Range<usize>, blocks: &[Block], steps: &mut Vec<Step>) {
         let (rows, columns) = (old.len(), new.len());
-        let likely = |row: usize, column: usize| -> u32 {
-            let Some(Some(before)) = self.blocks.get(old.start + row) else { return 0 };
-            let Some(after) = blocks.get(new.start + column) else { return 0 };
-            if std::mem::discriminant(before) != std::mem::discriminant(after) {
-                return 0;
-            }
-            1 + likeness(&words(before), &words(after))
-        };
         if rows * columns > PAIRS_MAX || rows * columns == 0 {
             steps.extend(old.map(Step::Drop));
             steps.extend(new.map(Step::Insert));
             return;
         }
+        let said = |block: &Block| (std::mem::discriminant(block), words(block));
+        let before: Vec<_> =
+            old.clone().map(|at| self.blocks.get(at).and_then(Option::as_ref).map(said)).collect();
+        let after: Vec<_> = new.clone().map(|at| blocks.get(at).map(said)).collect();
+        let likely = |row: usize, column: usize| match (&before[row], &after[column]) {
+            (Some((kind, before)), Some((other, after))) if kind == other => 1 + likeness(before, after),
+            _ => 0,
+        };
         let mut like = vec![vec![0u32; columns]; rows];
         let mut best = vec![vec![0u32; columns + 1]; rows + 1];
         for row in (0..rows).rev() {

@@ -9,6 +9,7 @@ use pulldown_cmark::{Alignment, CodeBlockKind, Event, LinkType, Options, Parser,
 
 use super::civic_ref;
 use super::normal::is_line_end;
+use super::open::{Held, Open};
 use super::tree::{
     Align, Block, Document, Inline, Link, ListItem, Marks, NESTING_MAX, TableCell, TableRow, push_text,
 };
@@ -40,36 +41,6 @@ pub fn read(source: &str) -> Reading {
         reader.event(event, range);
     }
     Reading { document: Document { blocks: reader.root }, spans: reader.spans }
-}
-
-/// What is being read at the moment, outermost first.
-enum Open {
-    Quote(Held),
-    Footnote(String, Held),
-    List { order: Option<u64>, loose: bool, items: Vec<ListItem> },
-    Item(Option<bool>, Held),
-    Paragraph(Vec<Inline>),
-    Heading(u8, Vec<Inline>),
-    Code { params: String, text: String },
-    Html(String),
-    Table { aligns: Vec<Alignment>, rows: Vec<TableRow> },
-    Row { header: bool, cells: Vec<TableCell> },
-    Cell(Vec<Inline>),
-}
-
-/// Blocks held by a container, and the running text of a tight item that has not become a paragraph yet.
-#[derive(Default)]
-struct Held {
-    blocks: Vec<Block>,
-    line: Vec<Inline>,
-}
-
-impl Held {
-    fn settle(&mut self) {
-        if !self.line.is_empty() {
-            self.blocks.push(Block::Paragraph(std::mem::take(&mut self.line)));
-        }
-    }
 }
 
 #[derive(Default)]
