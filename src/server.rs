@@ -97,7 +97,8 @@ impl Server {
         })?;
         let bus = Bus::open(&config.data.join("bus"), &clock)?;
         let auth = Auth::open(&config.data, store.clone(), bus.clone(), clock.clone())?;
-        let rooms = Rooms::new(store.clone(), clock.clone(), metrics.clone(), config.documents_free);
+        let (free, realtime) = (config.documents_free, config.realtime.clone());
+        let rooms = Rooms::with(store.clone(), clock.clone(), metrics.clone(), free, realtime);
         log_start(&config, address);
         let names = Names::new(config.hosts, config.origins);
         let (desk, wishes) = FrontDesk::open(store.clone(), address)?;

@@ -49,7 +49,7 @@ pub struct Realtime {
     pub max_rooms: usize,
     /// A room nobody is in stays loaded this long.
     pub room_grace: Duration,
-    /// A snapshot is due this long after the first change; zero: only by count.
+    /// A snapshot is due this long after the first change.
     pub snapshot_interval: Duration,
     /// A snapshot is due after this many updates.
     pub snapshot_updates: usize,

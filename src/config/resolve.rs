@@ -16,6 +16,8 @@ pub(super) const LOG_DEFAULT: &str = "info";
 const PORT_DEFAULT: u16 = 3001;
 /// The file that is read from the data folder when no other is named.
 const FILE_NAME: &str = "townhall.yml";
+/// What the published file writes as an interval of 0: by count only. As long as no timer minds.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A configuration file is small; a larger one is something else.
 const FILE_MAX_BYTES: u64 = 1024 * 1024;
 
@@ -184,8 +186,15 @@ fn realtime(written: &Written, complain: Complain<'_>) -> Result<Realtime, Confi
     let _ = (section.connection_cleanup.check_interval, section.connection_cleanup.stale_threshold);
     Ok(Realtime {
         max_rooms: rooms_max.min(limits::ROOMS_OPEN_MAX),
-        room_grace: section.rooms.grace_period_ms.map_or(defaults.room_grace, Duration::from_millis),
-        snapshot_interval: section.snapshots.interval.map_or(defaults.snapshot_interval, Duration::from_secs),
+        room_grace: section
+            .rooms
+            .grace_period_ms
+            .map_or(defaults.room_grace, |ms| Duration::from_millis(ms).min(NEVER)),
+        snapshot_interval: match section.snapshots.interval {
+            None => defaults.snapshot_interval,
+            Some(0) => NEVER,
+            Some(interval_s) => Duration::from_secs(interval_s).min(NEVER),
+        },
         snapshot_updates: at_least_one(
             "realtime.snapshots.max_updates",
             section.snapshots.max_updates,

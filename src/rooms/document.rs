@@ -80,7 +80,8 @@ struct Room {
 impl Room {
     fn new(listing: Listing, start: Start) -> Self {
         let (store, doc) = (listing.house.store.clone(), listing.doc.clone());
-        let metrics = listing.house.metrics.clone();
+        let (metrics, realtime) = (listing.house.metrics.clone(), &listing.house.realtime);
+        let snapshots = Snapshots::new(doc.clone(), metrics, realtime, start.rows, start.complete);
         let mut disk = store.state();
         let stored = *disk.borrow_and_update();
         let mut room = Self {
@@ -89,8 +90,8 @@ impl Room {
             leaving: Arc::default(),
             peers: BTreeMap::new(),
             content: start.content,
-            saving: Saving::new(doc.clone(), store, start.last),
-            snapshots: Snapshots::new(doc, metrics, start.rows, start.complete),
+            saving: Saving::new(doc, store, start.last),
+            snapshots,
             presence: Presence::default(),
             bench: Bench::default(),
             turned_away: false,

@@ -19,10 +19,8 @@ use super::peer::Command;
 use super::{Here, OpenError, Outbox, Peer};
 use crate::auth::{Grant, Role};
 use crate::clock::Clock;
-use crate::config::limits::{
-    ROOM_GRACE, ROOM_GRACE_CROWDED, ROOM_MAILBOX, ROOMS_CONTENT_MAX_BYTES, ROOMS_OPEN_MAX,
-    ROOMS_STOP_DEADLINE,
-};
+use crate::config::Realtime;
+use crate::config::limits::{ROOM_GRACE_CROWDED, ROOM_MAILBOX, ROOMS_CONTENT_MAX_BYTES, ROOMS_STOP_DEADLINE};
 use crate::id::{DocKind, DocName, PeerId};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -40,6 +38,8 @@ pub(super) struct House {
     pub(super) metrics: Metrics,
     pub(super) people: People,
     pub(super) stop: CancellationToken,
+    /// What the configuration says about rooms and snapshots.
+    pub(super) realtime: Realtime,
     documents_free: bool,
     rooms: Mutex<HashMap<DocName, mpsc::Sender<Command>>>,
     tasks: TaskTracker,
@@ -51,12 +51,25 @@ pub(super) struct House {
 impl Rooms {
     /// Makes an empty house. `documents_free`: whether documents other than records may be made.
     #[must_use]
-    pub fn new(store: Store, _clock: Clock, metrics: Metrics, documents_free: bool) -> Self {
+    pub fn new(store: Store, clock: Clock, metrics: Metrics, documents_free: bool) -> Self {
+        Self::with(store, clock, metrics, documents_free, Realtime::default())
+    }
+
+    /// The same with the configuration's numbers.
+    #[must_use]
+    pub fn with(
+        store: Store,
+        _clock: Clock,
+        metrics: Metrics,
+        documents_free: bool,
+        realtime: Realtime,
+    ) -> Self {
         Self(Arc::new(House {
             store,
             metrics,
             people: People::default(),
             stop: CancellationToken::new(),
+            realtime,
             documents_free,
             rooms: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -120,7 +133,8 @@ impl House {
 
     /// How long a room that nobody is in stays: shorter when there are many.
     pub(super) fn grace(&self) -> Duration {
-        if self.lock().len() > ROOMS_OPEN_MAX / 2 { ROOM_GRACE_CROWDED } else { ROOM_GRACE }
+        let crowded = self.lock().len() > self.realtime.max_rooms / 2;
+        if crowded { ROOM_GRACE_CROWDED.min(self.realtime.room_grace) } else { self.realtime.room_grace }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<DocName, mpsc::Sender<Command>>> {
@@ -136,7 +150,7 @@ impl House {
         if let Some(mailbox) = rooms.get(doc).filter(|mailbox| !mailbox.is_closed()) {
             return Ok(mailbox.clone());
         }
-        if rooms.len() >= ROOMS_OPEN_MAX || self.is_full() {
+        if rooms.len() >= self.realtime.max_rooms || self.is_full() {
             return Err(OpenError::Full);
         }
         let (mailbox, commands) = mpsc::channel(ROOM_MAILBOX);

@@ -3,9 +3,12 @@
 //! Owns the rhythm of snapshots and their way to disk. A snapshot that fails costs nothing but time: the log has
 //! everything. Does not make states; `work` does.
 
+use std::time::Duration;
+
 use super::alarm::Alarm;
 use super::saving::{Receipt, receipt};
-use crate::config::limits::{SNAPSHOT_INTERVAL, SNAPSHOT_RETRY, SNAPSHOT_SPACING, SNAPSHOT_UPDATES};
+use crate::config::Realtime;
+use crate::config::limits::{SNAPSHOT_RETRY, SNAPSHOT_SPACING};
 use crate::id::DocName;
 use crate::store::{CommitError, Committed};
 use crate::telemetry::Metrics;
@@ -15,6 +18,10 @@ use crate::telemetry::metrics::Reason;
 pub(super) struct Snapshots {
     doc: DocName,
     metrics: Metrics,
+    /// Due this long after the first change.
+    interval: Duration,
+    /// Due after this many updates.
+    updates: usize,
     /// Whether the room holds all that is on disk; otherwise nothing may take its place.
     complete: bool,
     /// Rows on disk that no snapshot holds.
@@ -28,10 +35,18 @@ pub(super) struct Snapshots {
 }
 
 impl Snapshots {
-    pub(super) fn new(doc: DocName, metrics: Metrics, rows: usize, complete: bool) -> Self {
+    pub(super) fn new(
+        doc: DocName,
+        metrics: Metrics,
+        realtime: &Realtime,
+        rows: usize,
+        complete: bool,
+    ) -> Self {
         Self {
             doc,
             metrics,
+            interval: realtime.snapshot_interval,
+            updates: realtime.snapshot_updates,
             complete,
             since: rows,
             wanted: false,
@@ -46,7 +61,7 @@ impl Snapshots {
     pub(super) fn count(&mut self, rows: usize) {
         if rows > 0 {
             self.since += rows;
-            self.due.set_once(SNAPSHOT_INTERVAL);
+            self.due.set_once(self.interval);
         }
     }
 
@@ -57,7 +72,7 @@ impl Snapshots {
 
     /// Whether one should be made now.
     pub(super) fn is_due(&self) -> bool {
-        self.could() && !self.rest.is_set() && (self.wanted || self.since >= SNAPSHOT_UPDATES)
+        self.could() && !self.rest.is_set() && (self.wanted || self.since >= self.updates)
     }
 
     /// Whether one could be made, for the last time.
@@ -107,7 +122,7 @@ impl Snapshots {
         self.rest.set(SNAPSHOT_SPACING);
         self.due.clear();
         if self.since > 0 {
-            self.due.set(SNAPSHOT_INTERVAL);
+            self.due.set(self.interval);
         }
     }
 

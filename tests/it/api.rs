@@ -12,8 +12,9 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use townhall::auth::Role;
 use townhall::clock::Stopwatch;
+use townhall::config::Config;
 
-use crate::harness::{Client, Office};
+use crate::harness::{Client, Office, PROGRAM};
 
 #[tokio::test]
 async fn an_office_is_healthy_once_it_is_ready() {
@@ -274,4 +275,32 @@ async fn people_who_joined_are_still_in_after_a_restart() {
     office.stop().await;
     let office = Office::start_in(folder.path()).await;
     assert_eq!(office.client().with_token(&session).get("/api/v1/auth/me").await.status, 401);
+}
+
+#[tokio::test]
+async fn the_configured_numbers_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::in_folder(folder.path().to_path_buf(), PROGRAM.into());
+    config.realtime.max_rooms = 2;
+    config.realtime.room_grace = Duration::from_millis(100);
+    config.documents_free = true;
+    let office = Office::start_with(config).await;
+    let token = office.mint(Role::Editor).await;
+    let open = async |room: &str| {
+        let mut request = office.ws(&format!("/yjs/{room}")).into_client_request().unwrap();
+        let protocol = format!("auth.{token}").parse().unwrap();
+        request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
+        let (mut socket, _) = connect_async(request).await.unwrap();
+        let let_in = matches!(socket.next().await, Some(Ok(first)) if first.is_binary());
+        let_in.then_some(socket)
+    };
+    let (one, two) = (open("one").await, open("two").await);
+    assert!(one.is_some() && two.is_some());
+    assert!(open("three").await.is_none(), "two rooms are all there are");
+    drop(one);
+    let watch = Stopwatch::start();
+    while open("three").await.is_none() {
+        assert!(watch.elapsed() < Duration::from_secs(5), "a room nobody is in makes room");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
