@@ -3,6 +3,7 @@
 //! Owns measuring only; promises are tested in `tests/it`. Processor time and memory are read from `/proc`, so
 //! those lines are left out where there is none.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
 #[path = "../it/harness/hocus.rs"]
