@@ -25,6 +25,12 @@ pub const DOCUMENT_PARTS_MAX: usize = 400_000;
 pub const ROOM_MAILBOX: usize = 256;
 /// Open rooms at once.
 pub const ROOMS_OPEN_MAX: usize = 2_000;
+/// Parts (runs, references, deleted ranges) of one edit beyond which its sender waits…
+pub const EDIT_PARTS_FREE: usize = 1_000;
+/// …this long for each of them: placing one takes a tenth of it, and the rest of the time is the others'.
+pub const EDIT_PART_PAUSE: Duration = Duration::from_micros(2);
+/// Distinct differences made in one piece of a room's work, so that nobody waits for all of many askers.
+pub const ROOM_WORK_DIFFERENCES_MAX: usize = 8;
 /// Content of all open rooms together, in bytes; beyond it nothing more is opened and nothing grows.
 pub const ROOMS_CONTENT_MAX_BYTES: usize = 512 * MIB;
 /// Peers in one room; above the 1,000 joins at once that an office-wide meeting makes.

@@ -25,7 +25,7 @@ use super::presence::{Heard, Presence, present};
 use super::registry::Listing;
 use super::saving::Saving;
 use super::snapshot::Snapshots;
-use super::work::Bench;
+use super::work::{Asks, Bench};
 use super::{OpenError, Outbox, Peer, merge};
 use crate::auth::Grant;
 use crate::config::limits::{
@@ -74,7 +74,7 @@ struct Room {
     fresh: Vec<Said>,
     told: Vec<Bytes>,
     /// Who asks for what is missing beyond a state vector, or for everything.
-    asks: BTreeMap<PeerId, Option<Bytes>>,
+    asks: Asks,
 }
 
 impl Room {
@@ -98,7 +98,7 @@ impl Room {
             grace: Alarm::default(),
             fresh: Vec::new(),
             told: Vec::new(),
-            asks: BTreeMap::new(),
+            asks: Asks::default(),
             listing,
         };
         room.listing.holds(room.content.bytes());
@@ -203,7 +203,7 @@ impl Room {
         tracing::info!(doc = %self.listing.doc, peer = id.0, person = attendee.grant.person(), "left");
         attendee.dismiss(None);
         self.presence.leave(id);
-        self.asks.remove(&id);
+        self.asks.remove(id);
         if self.peers.is_empty() {
             self.snapshots.want();
             self.grace.set(self.listing.house.grace());
@@ -219,8 +219,7 @@ impl Room {
         if peer.hearing == Hearing::Nothing {
             peer.hearing = Hearing::Soon;
         }
-        // Who already waits for everything goes on waiting for everything.
-        self.asks.entry(id).and_modify(|ask| *ask = ask.take().map(|_| have.clone())).or_insert(Some(have));
+        self.asks.put(id, Some(have));
     }
 
     fn resync(&mut self, id: PeerId) {
@@ -232,7 +231,7 @@ impl Room {
                 Some(update) => peer.outbox.synced(id, Some(update), self.content.have()),
                 None => {
                     peer.hearing = Hearing::Soon;
-                    self.asks.insert(id, None);
+                    self.asks.put(id, None);
                 }
             }
         }

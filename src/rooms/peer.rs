@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::sleep;
 
 use super::{OpenError, Outbox, Refusal};
 use crate::auth::Grant;
-use crate::config::limits::{ROOM_WORK_INLINE_MAX_BYTES, UPDATE_MAX_BYTES};
+use crate::config::limits::{EDIT_PART_PAUSE, EDIT_PARTS_FREE, ROOM_WORK_INLINE_MAX_BYTES, UPDATE_MAX_BYTES};
 use crate::id::PeerId;
 use crate::wire::gate::{self, GateError, Structure};
 
@@ -209,7 +210,12 @@ impl Peer {
         } else {
             check(&update)
         };
-        self.send(Command::Edit { peer: self.id, update, read, whole }).await
+        let parts = read.as_ref().map_or(0, |structure| structure.parts());
+        self.send(Command::Edit { peer: self.id, update, read, whole }).await?;
+        if parts > EDIT_PARTS_FREE {
+            sleep(EDIT_PART_PAUSE * u32::try_from(parts).unwrap_or(u32::MAX)).await;
+        }
+        Ok(())
     }
 
     async fn send(&self, command: Command) -> Result<(), RoomClosed> {

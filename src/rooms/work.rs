@@ -3,15 +3,16 @@
 //! Owns a piece of such work from its making to its result. It runs on bytes it holds itself, so it can run on a
 //! thread of its own while the room goes on. Does not know peers' queues.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::pending;
+use std::ops::Bound;
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::merge;
 use super::saving::Receipt;
-use crate::config::limits::ROOM_WORK_INLINE_MAX_BYTES;
+use crate::config::limits::{ROOM_WORK_DIFFERENCES_MAX, ROOM_WORK_INLINE_MAX_BYTES};
 use crate::id::{DocName, PeerId, Seq};
 use crate::store::{Store, Write};
 use crate::wire::gate::{self, Known, Placement};
@@ -20,6 +21,58 @@ use crate::wire::gate::{self, Known, Placement};
 pub(super) struct Ask {
     pub(super) peer: PeerId,
     pub(super) have: Option<Bytes>,
+}
+
+/// Who waits for an answer: each peer once, with what it has.
+#[derive(Default)]
+pub(super) struct Asks {
+    waiting: BTreeMap<PeerId, Option<Bytes>>,
+    /// The peer whose question was taken last: the next ones have their turn first.
+    turn: Option<PeerId>,
+}
+
+impl Asks {
+    /// Somebody asks. Who already waits for everything goes on waiting for everything.
+    pub(super) fn put(&mut self, peer: PeerId, have: Option<Bytes>) {
+        let ask = self.waiting.entry(peer).or_insert_with(|| have.clone());
+        if ask.is_some() {
+            *ask = have;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn remove(&mut self, peer: PeerId) {
+        self.waiting.remove(&peer);
+    }
+
+    /// The next questions to answer together: all that ask for everything, and so many of the others that nobody
+    /// waits for all of them.
+    pub(super) fn take(&mut self) -> Vec<Ask> {
+        let mut differences = BTreeSet::new();
+        let mut taken = Vec::new();
+        let after = self.turn.map_or(Bound::Unbounded, Bound::Excluded);
+        let upto = self.turn.map_or(Bound::Excluded(PeerId(0)), Bound::Included);
+        for (peer, have) in
+            self.waiting.range((after, Bound::Unbounded)).chain(self.waiting.range((Bound::Unbounded, upto)))
+        {
+            let ask = Ask { peer: *peer, have: have.clone() };
+            if !ask.wants_all() && !differences.contains(have) {
+                if differences.len() == ROOM_WORK_DIFFERENCES_MAX {
+                    continue;
+                }
+                differences.insert(have.clone());
+                self.turn = Some(*peer);
+            }
+            taken.push(ask);
+        }
+        for ask in &taken {
+            self.waiting.remove(&ask.peer);
+        }
+        taken
+    }
 }
 
 /// A piece of work.
@@ -68,9 +121,9 @@ impl Bench {
         self.0.is_some()
     }
 
-    /// Does light work at once and gives its result; heavy work goes to a thread of its own.
-    pub(super) fn start(&mut self, work: Work) -> Option<Worked> {
-        if work.is_light() {
+    /// Does light work `here` and gives its result, if it may; otherwise it goes to a thread of its own.
+    pub(super) fn start(&mut self, work: Work, here: bool) -> Option<Worked> {
+        if here && work.is_light() {
             return Some(work.run());
         }
         let asked = work.asks.iter().map(|ask| ask.peer).collect();
@@ -170,5 +223,41 @@ impl Shot {
         }
         let write = Write::Snapshot { doc: self.doc, upto: self.upto, state: whole.clone() };
         self.store.commit(vec![write]).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_is_answered_and_the_newcomer_first() {
+        let mut asks = Asks::default();
+        for id in 1..=20u8 {
+            asks.put(PeerId(u64::from(id)), Some(vec![1, id, 1].into()));
+        }
+        asks.put(PeerId(99), Some(Bytes::from_static(&[0])));
+        asks.put(PeerId(98), None);
+        asks.put(PeerId(98), Some(vec![1, 1, 1].into()));
+        let first = asks.take();
+        assert!(first.iter().any(|ask| ask.peer == PeerId(99)));
+        assert!(first.iter().any(|ask| ask.peer == PeerId(98) && ask.have.is_none()));
+        assert_eq!(first.len(), ROOM_WORK_DIFFERENCES_MAX + 2);
+        // who was answered and asks again waits for its next turn
+        asks.put(PeerId(1), Some(vec![1, 1, 2].into()));
+        let second: Vec<u64> = asks.take().iter().map(|ask| ask.peer.0).collect();
+        assert_eq!(second, (9..=16).collect::<Vec<_>>());
+        let third: Vec<u64> = asks.take().iter().map(|ask| ask.peer.0).collect();
+        assert_eq!(third, [17, 18, 19, 20, 1]);
+        assert!(asks.is_empty());
+    }
+
+    #[test]
+    fn who_has_the_same_is_answered_together() {
+        let mut asks = Asks::default();
+        for id in 1..=1_000 {
+            asks.put(PeerId(id), Some(Bytes::from_static(&[1, 1, 1])));
+        }
+        assert_eq!(asks.take().len(), 1_000);
     }
 }

@@ -38,7 +38,7 @@ impl Room {
             self.worked(worked);
         }
         if self.snapshots.could() {
-            self.start_work(true);
+            self.start_work(true, false);
         }
         while self.bench.is_busy() {
             let worked = self.bench.done().await;

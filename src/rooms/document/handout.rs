@@ -9,7 +9,7 @@ use crate::id::PeerId;
 use crate::rooms::attendance::{Attendee, Hearing};
 use crate::rooms::event::{Edited, Frames};
 use crate::rooms::outbox::Said;
-use crate::rooms::work::{Ask, Shot, Work, Worked};
+use crate::rooms::work::{Shot, Work, Worked};
 use crate::store::{CommitError, Committed, StoreState};
 
 impl Room {
@@ -29,7 +29,10 @@ impl Room {
         let settled = self.saving.submit();
         self.acknowledge(settled);
         if !self.bench.is_busy() {
-            self.start_work(self.snapshots.is_due() && self.asks.is_empty());
+            self.start_work(self.snapshots.is_due() && self.asks.is_empty(), true);
+        }
+        if !self.bench.is_busy() && !self.asks.is_empty() {
+            self.start_work(false, false); // one round here; further ones must not keep the room from its peers
         }
     }
 
@@ -110,27 +113,26 @@ impl Room {
     }
 
     /// Merges the state when somebody asks for it, when a snapshot is to be made, or when much waits to be merged.
-    pub(super) fn start_work(&mut self, snapshot: bool) {
+    /// `here`: light work may be done at once.
+    pub(super) fn start_work(&mut self, snapshot: bool, here: bool) {
         if self.asks.is_empty() && !snapshot && !self.content.tail_is_long() {
             return;
         }
         if snapshot {
             self.snapshots.begin();
         }
-        let asks =
-            std::mem::take(&mut self.asks).into_iter().map(|(peer, have)| Ask { peer, have }).collect();
         let work = Work {
             base: self.content.base().0,
             tail: self.content.tail().map(|said| said.edit.update.clone()).collect(),
             upto: self.content.last(),
-            asks,
+            asks: self.asks.take(),
             snapshot: snapshot.then(|| Shot {
                 doc: self.listing.doc.clone(),
                 store: self.listing.house.store.clone(),
                 upto: self.saving.last(),
             }),
         };
-        if let Some(worked) = self.bench.start(work) {
+        if let Some(worked) = self.bench.start(work, here) {
             self.worked(worked);
         }
     }
