@@ -188,3 +188,35 @@ fn acknowledgements_come_quickly() {
         assert!(at(50) <= Duration::from_millis(25), "{writers} writers wait {:?}", at(50));
     }
 }
+
+#[test]
+#[ignore = "a measurement: run it alone on a quiet machine"]
+fn a_large_office_opens_quickly_also_after_a_kill() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(dir.path());
+    let mut random = 7u64;
+    for batch in 0..500 {
+        let writes = (0..10).map(|number| {
+            let next = || {
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (random >> 56) as u8
+            };
+            let update: Vec<u8> = std::iter::repeat_with(next).take(20_000).collect();
+            Write::Append { doc: doc(batch * 10 + number), update: update.into() }
+        });
+        store.commit(writes.collect()).unwrap().blocking_recv().unwrap().unwrap();
+    }
+    // A copy of the file of a running office is what a kill leaves behind.
+    std::fs::copy(dir.path().join("townhall.db"), copy.path().join("townhall.db")).unwrap();
+    store.close();
+    for (how, dir) in [("closed", dir.path()), ("killed", copy.path())] {
+        let size = std::fs::metadata(dir.join("townhall.db")).unwrap().len() / 1_000_000;
+        let watch = Stopwatch::start();
+        let store = open(dir);
+        let opened = watch.elapsed();
+        assert_eq!(store.load(&doc(4_999)).unwrap().unwrap().tail[0].1.len(), 20_000);
+        println!("{how}, {size} MB: open in {opened:?}, first text after {:?}", watch.elapsed());
+        assert!(watch.elapsed() < Duration::from_secs(2));
+    }
+}
