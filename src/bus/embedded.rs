@@ -5,7 +5,8 @@
 //! A value begins with the time it expires (milliseconds, big endian; 0: never). The second tree holds
 //! `time ++ key` for each key that expires; an entry that no key agrees with means nothing and is swept with the rest.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,7 +21,8 @@ use sled::{Config, Db, Error, IVec, Tree};
 use super::BusError;
 use crate::clock::{Clock, Stopwatch};
 use crate::config::limits::{
-    BUS_CACHE_BYTES, BUS_KEYS_MAX, BUS_MEND_INTERVAL, BUS_SWEEP_INTERVAL, BUS_SWEEP_MAX, STOP_DEADLINE,
+    BUS_CACHE_BYTES, BUS_CLOSE_WAIT, BUS_KEYS_MAX, BUS_MEND_INTERVAL, BUS_PROBE_BYTES, BUS_SWEEP_INTERVAL,
+    BUS_SWEEP_MAX,
 };
 
 /// The bus of this office.
@@ -191,19 +193,30 @@ impl Inner {
             return Err(refused(why));
         }
         *mended = Some(Stopwatch::start());
+        self.probe().map_err(|error| BusError(error.to_string()))?;
         let mut place = self.trees.write().unwrap_or_else(PoisonError::into_inner);
-        // Nothing there: closed, or the last mending failed.
-        if let Some(trees) = place.take() {
+        // Nothing there: the last mending failed.
+        let closed = place.take().is_none_or(|trees| {
             tracing::warn!(%why, "the bus failed and is opened again");
-            put_away(trees);
-        }
-        let trees = match why {
-            Error::Corruption { .. } | Error::ReportableBug(_) => open_empty(&self.dir, why),
-            _ => open_or_set_aside(&self.dir),
-        }?;
+            put_away(trees)
+        });
+        let readable = !matches!(why, Error::Corruption { .. } | Error::ReportableBug(_));
+        let trees =
+            if closed && readable { open_or_set_aside(&self.dir) } else { open_empty(&self.dir, why) }?;
         self.count.store(trees.keys.len(), Ordering::Relaxed);
         *place = Some(trees);
         Ok(())
+    }
+
+    /// Whether the disk takes writes at all. While it does not, the failed engine is left as it is: it can hang
+    /// for ever when it is closed, and once for each full disk is enough.
+    fn probe(&self) -> io::Result<()> {
+        let file = self.dir.with_extension("probe");
+        let written = File::create(&file).and_then(|mut probe| {
+            probe.write_all(&vec![0xA5; BUS_PROBE_BYTES])?;
+            probe.sync_all()
+        });
+        written.and(fs::remove_file(&file))
     }
 
     fn forget(&self) {
@@ -283,8 +296,8 @@ fn is_refused_by_disk(error: &Error) -> bool {
     ))
 }
 
-/// Closes the files. The engine can hang in this when it has failed: it is not waited for beyond the time of a stop.
-fn put_away(trees: Trees) {
+/// Closes the files; says whether that was done. The engine can hang in it for ever when it has failed before.
+fn put_away(trees: Trees) -> bool {
     let (done, finished) = channel();
     let closing = thread::Builder::new().name("bus-closer".into()).spawn(move || {
         let _ = guarded(move || {
@@ -293,9 +306,11 @@ fn put_away(trees: Trees) {
         });
         let _ = done.send(());
     });
-    if closing.is_ok() && finished.recv_timeout(STOP_DEADLINE) == Err(RecvTimeoutError::Timeout) {
+    let closed = closing.is_ok() && finished.recv_timeout(BUS_CLOSE_WAIT) != Err(RecvTimeoutError::Timeout);
+    if !closed {
         tracing::error!("the bus does not close; it was left open");
     }
+    closed
 }
 
 fn refused(error: &Error) -> BusError {

@@ -275,3 +275,7 @@ pub const BUS_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 pub const BUS_SWEEP_MAX: usize = 10_000;
 /// After a fault the bus is opened again, at most this often.
 pub const BUS_MEND_INTERVAL: Duration = Duration::from_secs(1);
+/// A failed bus is opened again once the disk takes this many bytes…
+pub const BUS_PROBE_BYTES: usize = MIB;
+/// …and its old files are closed, or do not answer for this long.
+pub const BUS_CLOSE_WAIT: Duration = Duration::from_secs(1);

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
+use townhall::bus::Bus;
 use townhall::clock::{Clock, Stopwatch};
 use townhall::id::{DocName, Seq};
 use townhall::store::{CommitError, Loaded, OpenError, ReadError, Store, StoreState, Table, Write};
@@ -314,4 +315,22 @@ fn a_file_cut_short_is_refused_in_plain_words() {
     }
     fs::write(dir.path().join(FILE), &good).unwrap();
     assert_eq!(judged(dir.path(), &texts, "the whole file"), "harmless");
+}
+
+#[test]
+fn a_bus_on_a_full_disk_works_again_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount("size=6m") else { return };
+    let bus = Bus::open(&disk.path(), &Clock::real()).unwrap();
+    let set = |n: usize| bus.set(&format!("key{n}"), &vec![n as u8; 20_000], None);
+    let full = (0..2_000).find(|n| set(*n).is_err());
+    println!("full after {full:?} keys");
+    assert!(full.is_some());
+    assert!(disk.option("remount,size=64m", &[]));
+    let since = Stopwatch::start();
+    while set(9_999).is_err() {
+        assert!(since.elapsed() < Duration::from_secs(5), "the bus stayed broken");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    println!("works again after {:?}", since.elapsed());
+    assert_eq!(bus.get("key9999").unwrap().unwrap().len(), 20_000);
 }
