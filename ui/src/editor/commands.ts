@@ -36,14 +36,14 @@ function setTasks(tr: Transaction, on: boolean): boolean {
 export function toggleTasks(editor: Editor): void {
   const on = !inTask(editor)
   const start = editor.chain().focus()
-  const chain = items(editor.state.tr).length > 0 ? start : start.toggleList('bullet_list', 'list_item')
+  const chain = items(editor.state.tr).length > 0 ? start : start.toggleList('bullet_list', 'list_item', false, { tight: true })
   chain.command(({ tr }) => setTasks(tr, on)).run()
 }
 
 /** A plain list of the kind asked for; a task list of the same kind becomes a plain one. */
 export function toggleList(editor: Editor, kind: 'bullet_list' | 'ordered_list'): void {
   if (editor.isActive(kind) && inTask(editor)) editor.chain().focus().command(({ tr }) => setTasks(tr, false)).run()
-  else editor.chain().focus().toggleList(kind, 'list_item').run()
+  else editor.chain().focus().toggleList(kind, 'list_item', false, { tight: true }).run()
 }
 
 /** Whether nothing follows the block that the cursor is in: what is inserted there needs a line to go on with. */

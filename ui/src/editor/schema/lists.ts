@@ -12,7 +12,7 @@ export const BulletList = Node.create({
   parseHTML: () => [{ tag: 'ul' }],
   renderHTML: ({ HTMLAttributes }) => ['ul', HTMLAttributes, 0],
   addKeyboardShortcuts() {
-    return { 'Mod-Shift-8': () => this.editor.commands.toggleList('bullet_list', 'list_item') }
+    return { 'Mod-Shift-8': () => this.editor.commands.toggleList('bullet_list', 'list_item', false, { tight: true }) }
   },
   addInputRules() {
     return [wrappingInputRule({ find: /^\s*([-+*])\s$/, type: this.type, getAttributes: { tight: true } })]
@@ -34,7 +34,7 @@ export const OrderedList = Node.create({
   parseHTML: () => [{ tag: 'ol' }],
   renderHTML: ({ HTMLAttributes }) => ['ol', HTMLAttributes, 0],
   addKeyboardShortcuts() {
-    return { 'Mod-Shift-7': () => this.editor.commands.toggleList('ordered_list', 'list_item') }
+    return { 'Mod-Shift-7': () => this.editor.commands.toggleList('ordered_list', 'list_item', false, { tight: true }) }
   },
   addInputRules() {
     return [
