@@ -482,6 +482,28 @@ async fn a_stranger_has_ten_seconds_whatever_it_says() {
 }
 
 #[tokio::test]
+async fn a_line_that_went_dead_without_a_word_is_given_up_within_a_minute() {
+    let stand = Stand::open().await;
+    let mut other = joined(&stand, "notes", Role::Editor).await;
+    let mut dead = joined(&stand, "notes", Role::Editor).await;
+    dead.say("notes", &Body::Awareness(presence(21, 1, "{}"))).await;
+    other.hear_until(|_, body| matches!(body, Body::Awareness(update) if update.len() > 1)).await;
+    // Nobody reads `dead` any more, so nobody answers its pings. `other` says nothing either, but answers.
+    let began = townhall::clock::Stopwatch::start();
+    loop {
+        let heard = other.hear_within(Duration::from_secs(60)).await.expect("given up within a minute");
+        if let Body::Awareness(update) = heard.1
+            && let [gone] = &townhall::wire::awareness::decode(&update).unwrap()[..]
+        {
+            assert_eq!((gone.client, &gone.state), (21, &None));
+            break;
+        }
+    }
+    assert!(began.elapsed() > Duration::from_secs(30), "given up too early");
+    drop(dead);
+}
+
+#[tokio::test]
 async fn a_message_beyond_the_bound_is_too_big() {
     let stand = Stand::open().await;
     let mut client = joined(&stand, "notes", Role::Editor).await;
