@@ -1,5 +1,6 @@
 //! One binary, a file per promise.
 
+#![allow(clippy::disallowed_methods, reason = "a test measures real time")]
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 
 mod harness;
