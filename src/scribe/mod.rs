@@ -6,6 +6,7 @@
 
 mod child;
 mod frame;
+mod halves;
 mod parent;
 mod seed;
 mod tree;

@@ -12,6 +12,7 @@ use yrs::updates::decoder::Decode;
 use yrs::{Any, Doc, OffsetKind, Options, Out, ReadTxn, Text, Transact, Transaction, Update, Xml};
 use yrs::{XmlElementRef, XmlFragment, XmlOut, XmlTextRef};
 
+use super::halves::Halves;
 use super::seed::ROOT;
 use crate::text::tree::{
     Align, Block, Document, Inline, Link, ListItem, Marks, NESTING_MAX, TableCell, TableRow, push_text,
@@ -24,17 +25,21 @@ const WALK_MAX: usize = 4 * NESTING_MAX;
 
 /// Reads a document from its parts, oldest first: the tree, and the state vector as this engine sees it.
 pub(super) fn read(parts: &[&[u8]]) -> Result<(Document, Vec<u8>), String> {
+    let halves = Halves::of(parts).map_err(|fault| fault.to_string())?;
     let doc = Doc::with_options(Options { offset_kind: OffsetKind::Utf16, ..Options::default() });
     let root = doc.get_or_insert_xml_fragment(ROOT);
     {
         let mut writing = doc.transact_mut();
         for part in parts {
-            let update = Update::decode_v1(part).map_err(|fault| fault.to_string())?;
+            let apart =
+                halves.map(|halves| halves.apart(part)).transpose().map_err(|fault| fault.to_string())?;
+            let update =
+                Update::decode_v1(apart.as_deref().unwrap_or(part)).map_err(|fault| fault.to_string())?;
             writing.apply_update(update).map_err(|fault| fault.to_string())?;
         }
     }
     let reading = doc.transact();
-    let walk = Walk { reading: &reading };
+    let walk = Walk { reading: &reading, halves };
     let blocks = walk.blocks(walk.children(&root), 0)?;
     Ok((Document { blocks }, vector(&reading)))
 }
@@ -54,6 +59,7 @@ fn vector(reading: &Transaction<'_>) -> Vec<u8> {
 
 struct Walk<'a> {
     reading: &'a Transaction<'a>,
+    halves: Option<Halves>,
 }
 
 type Walked<T> = Result<T, String>;
@@ -258,6 +264,8 @@ impl Walk<'_> {
     fn runs(&self, text: &XmlTextRef, line: &mut Vec<Inline>) {
         for run in text.diff(self.reading, YChange::identity) {
             if let Out::Any(Any::String(letters)) = run.insert {
+                let letters =
+                    self.halves.map_or_else(|| letters.as_ref().to_owned(), |halves| halves.joined(&letters));
                 push_text(line, &letters, &run.attributes.map_or_else(Marks::default, |attrs| marks(&attrs)));
             }
         }

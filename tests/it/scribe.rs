@@ -12,6 +12,8 @@ use townhall::text::{Block, Document, normal, read, write};
 
 /// Written by an editor (npm yjs 13.6): one update a line, oldest first.
 const EDITOR_SESSION: &str = include_str!("fixtures/editor-session.hex");
+/// By the same: an emoji halved by two deletions, another one by a replacement, with text written after each.
+const HALF_EMOJI: &str = include_str!("fixtures/half-emoji.hex");
 const BYLAW: &str = include_str!("../../src/text/fixtures/bylaw.md");
 const WORKOUT: &str = include_str!("../../src/text/fixtures/workout.md");
 
@@ -45,6 +47,14 @@ async fn an_editors_session_reads_as_it_was_written() {
         "{}",
         write(&document)
     );
+}
+
+#[tokio::test]
+async fn text_behind_half_an_emoji_is_not_lost() {
+    let scribe = Scribe::new(townhall());
+    let parts: Vec<Bytes> = HALF_EMOJI.lines().map(hex).collect();
+    let (document, _) = scribe.read(parts).await.unwrap();
+    assert_eq!(write(&document), "aNEXTb \u{fffd}\u{fffd} end after 👍\n", "as Yjs reads it");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 mod content;
 pub mod json;
 mod known;
+pub mod letters;
 mod order;
 mod pack;
 mod parse;
