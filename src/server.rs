@@ -21,7 +21,7 @@ use crate::bus::{Bus, BusError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::limits::STOP_DEADLINE;
-use crate::faces::door::{self, Door, Guard, Names};
+use crate::faces::door::{self, Door, Guard, Names, Refusals};
 use crate::faces::own::{self, OwnFace};
 use crate::faces::yjs::{self, YjsFace};
 use crate::records::Records;
@@ -117,7 +117,12 @@ impl Server {
             metrics: metrics.clone(),
             query_tokens: config.query_tokens,
         });
-        let guard = Guard { names: names.clone(), auth: auth.clone(), metrics: metrics.clone() };
+        let guard = Guard {
+            names: names.clone(),
+            auth: auth.clone(),
+            metrics: metrics.clone(),
+            refusals: Refusals::default(),
+        };
         let routes = door::stack(yjs.merge(own), guard);
         let door = Door::new(routes, config.realtime.connections_per_ip, metrics.clone());
         let network = Network::new(door.clone(), names, address, wishes);

@@ -54,6 +54,11 @@ impl Grant {
         Self { name: name.into(), inner: self.inner.clone() }
     }
 
+    /// Whether anybody but the register holds it: a socket that is open, for example.
+    pub(super) fn is_held(&self) -> bool {
+        Arc::strong_count(&self.inner) > 1
+    }
+
     /// The person's id.
     #[must_use]
     pub fn person(&self) -> &str {

@@ -37,6 +37,18 @@ pub(super) struct Live {
 }
 
 impl Live {
+    /// It is in use; whether that should be written down.
+    fn used(&mut self, now_ms: u64) -> bool {
+        self.seen_ms = now_ms;
+        match &mut self.kind {
+            Kind::Session { touched_ms, .. } if *touched_ms + SESSION_TOUCH.as_millis() as u64 <= now_ms => {
+                *touched_ms = now_ms;
+                true
+            }
+            Kind::Session { .. } | Kind::Token { .. } => false,
+        }
+    }
+
     fn over(&self, now_ms: u64) -> bool {
         match &self.kind {
             Kind::Token { expires_at_ms } => expires_at_ms.is_some_and(|at| at <= now_ms),
@@ -64,14 +76,7 @@ impl LiveGrants {
         if live.over(now_ms) || !live.grant.holds() {
             return Some(Err(Denied));
         }
-        live.seen_ms = now_ms;
-        let mut touch = false;
-        if let Kind::Session { touched_ms, .. } = &mut live.kind
-            && *touched_ms + (SESSION_TOUCH.as_millis() as u64) <= now_ms
-        {
-            *touched_ms = now_ms;
-            touch = true;
-        }
+        let touch = live.used(now_ms);
         Some(Ok((live.grant.clone(), touch)))
     }
 
@@ -104,6 +109,12 @@ impl LiveGrants {
         if let Some(live) = self.by_mark.remove(&mark) {
             live.grant.end();
         }
+    }
+
+    /// An open socket is use, however quiet it is. The marks of those whose use should be written down.
+    pub(super) fn note_sockets(&mut self, now_ms: u64) -> Vec<Mark> {
+        let held = self.by_mark.iter_mut().filter(|(_, live)| live.grant.is_held());
+        held.filter_map(|(mark, live)| live.used(now_ms).then_some(*mark)).collect()
     }
 
     /// Takes out the grants whose time is over.

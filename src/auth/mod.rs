@@ -117,9 +117,13 @@ impl Auth {
         }
     }
 
-    /// Ends grants whose time is over.
+    /// Notes which grants are in use, and ends those whose time is over.
     pub fn end_expired(&self) {
         let now_ms = self.0.clock.now_ms();
+        let in_use = self.live().note_sockets(now_ms);
+        for mark in in_use {
+            self.touch_session(&mark, now_ms);
+        }
         let expired = self.live().take_expired(now_ms);
         for grant in expired {
             tracing::info!(person = grant.person(), "access expired");

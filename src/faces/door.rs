@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-pub use guard::{Guard, SESSION_COOKIE, session_token, stack};
+pub use guard::{Guard, Refusals, SESSION_COOKIE, session_token, stack};
 pub use names::Names;
 pub use seats::Seat;
 
@@ -45,6 +45,7 @@ struct Inner {
     router: Router,
     seats: Seats,
     metrics: Metrics,
+    refusals: Refusals,
     /// No new requests.
     closing: CancellationToken,
     /// No connections at all.
@@ -61,6 +62,7 @@ impl Door {
             router,
             seats: Seats::new(per_address_max, metrics.clone()),
             metrics,
+            refusals: Refusals::default(),
             closing: CancellationToken::new(),
             closed: CancellationToken::new(),
             network: Mutex::new(None),
@@ -183,6 +185,8 @@ impl Door {
 
     fn refused(&self, address: std::net::IpAddr, reason: &'static str) {
         self.0.metrics.refuse(reason);
-        tracing::info!(%address, reason, "a connection was refused");
+        if self.0.refusals.speaks(0) {
+            tracing::info!(%address, reason, "a connection was refused");
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! The checks that every request passes before any route sees it, in one list.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -25,6 +28,27 @@ pub struct Guard {
     pub auth: Auth,
     /// What is counted.
     pub metrics: Metrics,
+    /// What is said about refusals.
+    pub refusals: Refusals,
+}
+
+/// Says each kind of refusal once a second at most: a crowd at the door must not fill the disk with its story. The
+/// figures count all of them.
+#[derive(Clone)]
+pub struct Refusals(Arc<(Stopwatch, [AtomicU64; Refusal::KINDS])>);
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self(Arc::new((Stopwatch::start(), Default::default())))
+    }
+}
+
+impl Refusals {
+    pub(super) fn speaks(&self, kind: usize) -> bool {
+        let (since, last) = &*self.0;
+        let second = since.elapsed().as_secs() + 1;
+        last.get(kind).is_none_or(|last| last.swap(second, Ordering::Relaxed) != second)
+    }
 }
 
 /// The whole stack around all routes, outermost last: headers, Host, Origin, who calls, deadline.
@@ -40,7 +64,9 @@ async fn pass(State(guard): State<Guard>, mut request: Request, next: Next) -> R
         Ok(()) => answer(request, next).await,
         Err(refusal) => {
             guard.metrics.refuse(refusal.code());
-            tracing::info!(%method, path, reason = refusal.code(), "a request was refused");
+            if guard.refusals.speaks(refusal as usize) {
+                tracing::info!(%method, path, reason = refusal.code(), "a request was refused");
+            }
             refusal.answer()
         }
     };
@@ -59,6 +85,8 @@ enum Refusal {
 }
 
 impl Refusal {
+    const KINDS: usize = 3;
+
     fn code(self) -> &'static str {
         match self {
             Self::Host => "host_not_ours",
