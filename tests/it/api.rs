@@ -150,7 +150,10 @@ async fn a_token_with_an_end_ends_and_closes_its_sockets() {
     let token = minted["token"].as_str().unwrap();
     let mut here = socket(&office, token).await;
     let took = closed_after(&mut here).await;
-    assert!(took < Duration::from_millis(3_500), "{took:?}");
+    assert!(
+        took < Duration::from_millis(4_500),
+        "{took:?}: two seconds of life, one to notice, and a busy machine"
+    );
     assert_eq!(office.client().with_token(token).get("/api/v1/auth/me").await.status, 401);
 }
 
