@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use yrs::types::Attrs;
 use yrs::types::text::YChange;
 use yrs::updates::decoder::Decode;
@@ -17,6 +18,7 @@ use super::seed::ROOT;
 use crate::text::tree::{
     Align, Block, Document, Inline, Link, ListItem, Marks, NESTING_MAX, TableCell, TableRow, push_text,
 };
+use crate::wire::gate;
 use crate::wire::varint::write_uint;
 
 /// Elements deeper than this are not walked: far beyond what any editor makes, far below the end of the
@@ -31,10 +33,13 @@ pub(super) fn read(parts: &[&[u8]]) -> Result<(Document, Vec<u8>), String> {
     {
         let mut writing = doc.transact_mut();
         for part in parts {
+            // What JavaScript writes and this engine does not read is replaced in place, so that one odd attribute
+            // does not keep a record's draft failed for ever.
+            let plain = gate::plain(&Bytes::copy_from_slice(part)).map_err(|fault| fault.to_string())?;
             let apart =
-                halves.map(|halves| halves.apart(part)).transpose().map_err(|fault| fault.to_string())?;
+                halves.map(|halves| halves.apart(&plain)).transpose().map_err(|fault| fault.to_string())?;
             let update =
-                Update::decode_v1(apart.as_deref().unwrap_or(part)).map_err(|fault| fault.to_string())?;
+                Update::decode_v1(apart.as_deref().unwrap_or(&plain)).map_err(|fault| fault.to_string())?;
             writing.apply_update(update).map_err(|fault| fault.to_string())?;
         }
     }
