@@ -9,7 +9,7 @@ const own = fileURLToPath(new URL('fixtures/reglement-feux.md', import.meta.url)
 const sample = fileURLToPath(new URL('../../../shared/samples/records/bylaw-noise-restrictions.md', import.meta.url))
 const files = [
   { path: own, first: 'encadre les feux en plein air', second: 'applique ce règlement' },
-  ...(existsSync(sample) ? [{ path: sample, first: 'protect the public health', second: 'Any area zoned for residential use.' }] : []),
+  ...(existsSync(sample) ? [{ path: sample, first: 'tous les résidents de la ville de Richmond.', second: 'all residents of the town of Richmond.' }] : []),
 ]
 
 let town, browser

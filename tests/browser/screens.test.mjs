@@ -62,9 +62,15 @@ for (const way of ways) {
       await look(page, `start-closed-${name}`)
       record = await t.importFile(page, file)
       await look(page, `imported-${name}`)
+      // from here on a colleague is in the record
+      const colleague = await t.person(browser, { phone: true })
+      await t.joins(town, colleague.page, await t.share(page), 'Marie-Hélène Lachapelle-Beauregard')
+      await colleague.page.goto(`${town.lan}/records/${record}`)
+      await t.cursorAfter(colleague.page, 'Printemps')
     }
     await page.goto(town.here)
     await t.share(page)
+    await page.getByText('Marie-Hélène').waitFor()
     await look(page, `start-${name}`)
     await page.goto(`${town.here}/records`)
     await page.locator('.row').first().waitFor()
@@ -75,6 +81,7 @@ for (const way of ways) {
     await page.goto(`${town.here}/records/${record}`)
     await t.pillSays(page, 'saved')
     await t.textHolds(page, 'encadre les feux')
+    await page.getByTestId('people').waitFor()
     await look(page, `editor-${name}`)
     assert.deepEqual(t.strangers([...guest.asked, ...host.asked], town), [])
     assert.deepEqual(host.complaints, [])

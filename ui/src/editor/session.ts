@@ -179,6 +179,7 @@ export function openSession(office: string, recordId: string, mayWrite: boolean)
     if (!connected.value && !signedOut.value) void socket.connect()
   }
   window.addEventListener('online', hurry, { signal: all.signal })
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && hurry(), { signal: all.signal })
 
   return {
     doc, provider, pill, unsent, readOnly, signedOut, hasText, slow, onDevice, everSynced,
