@@ -219,6 +219,21 @@ pub const GOODBYE: Duration = Duration::from_millis(500);
 /// A graceful stop ends within this time.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
+// --- channels --------------------------------------------------------------------------------------------
+
+/// One Engine.IO message, and the body of one polling request, in bytes: the reference server's `maxPayload`.
+pub const ENGINE_PAYLOAD_MAX_BYTES: usize = 1_000_000;
+/// Deepest nesting of JSON in a Socket.IO packet.
+pub const SOCKETIO_NESTING_MAX: usize = 64;
+/// A namespace's name, in bytes.
+pub const SOCKETIO_NAMESPACE_MAX_BYTES: usize = 128;
+/// An event's name, in bytes of JSON.
+pub const SOCKETIO_NAME_MAX_BYTES: usize = 256;
+/// Binary attachments of one packet: what the reference server takes since it has a bound (CVE-2026-33151).
+pub const SOCKETIO_ATTACHMENTS_MAX: usize = 10;
+/// Binary attachments of one packet together, in bytes: a few of the largest messages.
+pub const SOCKETIO_ATTACHMENTS_MAX_BYTES: usize = 4 * MIB;
+
 // --- who you are -----------------------------------------------------------------------------------------
 
 /// A join code lives this long.

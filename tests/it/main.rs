@@ -22,6 +22,7 @@ mod recorded;
 mod records;
 mod rooms;
 mod scribe;
+mod sio_codecs;
 mod slow;
 mod slow_socket;
 mod tidy;
