@@ -109,6 +109,7 @@ impl Server {
             records: records.clone(),
             rooms: rooms.clone(),
             metrics: metrics.clone(),
+            bus: bus.clone(),
             desk: desk.clone(),
         });
         let yjs = yjs::routes(YjsFace {

@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
+    /// A program that publishes, and neither reads nor writes.
+    Service,
     /// Reads.
     Viewer,
     /// Reads and writes.
@@ -81,6 +83,18 @@ impl Grant {
     #[must_use]
     pub fn holds(&self) -> bool {
         !self.inner.ended.load(Ordering::Acquire)
+    }
+
+    /// Whether reading is allowed right now.
+    #[must_use]
+    pub fn may_read(&self) -> bool {
+        self.holds() && self.inner.role >= Role::Viewer
+    }
+
+    /// Whether publishing on the office's channels is allowed right now.
+    #[must_use]
+    pub fn may_publish(&self) -> bool {
+        self.holds() && matches!(self.inner.role, Role::Service | Role::Admin)
     }
 
     /// Whether an edit is allowed right now.

@@ -294,3 +294,13 @@ pub const BUS_MEND_INTERVAL: Duration = Duration::from_secs(1);
 pub const BUS_PROBE_BYTES: usize = MIB;
 /// …and its old files are closed, or do not answer for this long.
 pub const BUS_CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// The name of a channel, in bytes.
+pub const BUS_CHANNEL_MAX_BYTES: usize = 512;
+/// One message on a channel, in bytes: somewhat more than a client's socket takes at once.
+pub const BUS_MESSAGE_MAX_BYTES: usize = MIB;
+/// What waits for one listener on the bus, in bytes; over it the oldest is dropped, and the listener is told.
+pub const BUS_SUBSCRIPTION_MAX_BYTES: usize = 16 * MIB;
+/// Patterns listened to at once: a dialect needs a handful.
+pub const BUS_SUBSCRIPTIONS_MAX: usize = 256;
+/// The id that a publisher gives a message, in bytes.
+pub const BUS_PUBLICATION_ID_MAX_BYTES: usize = 128;

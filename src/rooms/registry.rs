@@ -85,7 +85,7 @@ impl Rooms {
     /// See [`OpenError`].
     pub async fn open(&self, doc: &DocName, grant: &Grant, outbox: &Outbox) -> Result<Peer, OpenError> {
         let free = doc.kind() == DocKind::Free;
-        if !grant.holds() || (free && !(self.0.documents_free && grant.role() >= Role::Editor)) {
+        if !grant.may_read() || (free && !(self.0.documents_free && grant.role() >= Role::Editor)) {
             return Err(OpenError::Forbidden);
         }
         for _ in 0..OPEN_TRIES {

@@ -6,6 +6,7 @@
 mod harness;
 
 mod api;
+mod bus;
 mod disk;
 mod door;
 mod durable;

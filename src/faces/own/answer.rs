@@ -58,8 +58,14 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Somebody with access.
+/// Somebody with a credential, whatever it opens.
+pub(super) struct Known(pub(super) Grant);
+
+/// Somebody who may read.
 pub(super) struct Member(pub(super) Grant);
+
+/// A program, or an administrator, that may publish on the office's channels.
+pub(super) struct Publisher(pub(super) Grant);
 
 /// Somebody who may invite and share.
 pub(super) struct Host(pub(super) Grant);
@@ -77,7 +83,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Anybody {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Member {
+impl<S: Send + Sync> FromRequestParts<S> for Known {
     type Rejection = Failure;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let Anybody(caller) = Anybody::from_request_parts(parts, state).await?;
@@ -89,18 +95,36 @@ impl<S: Send + Sync> FromRequestParts<S> for Member {
     }
 }
 
-async fn at_least<S: Send + Sync>(parts: &mut Parts, state: &S, role: Role) -> Result<Grant, Failure> {
-    let Member(grant) = Member::from_request_parts(parts, state).await?;
-    if grant.role() >= role {
+async fn known_that<S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+    may: impl Fn(&Grant) -> bool,
+) -> Result<Grant, Failure> {
+    let Known(grant) = Known::from_request_parts(parts, state).await?;
+    if may(&grant) {
         return Ok(grant);
     }
     Err(Failure::new(StatusCode::FORBIDDEN, "not_allowed", "Your access does not include that."))
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for Member {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        known_that(parts, state, Grant::may_read).await.map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Publisher {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        known_that(parts, state, Grant::may_publish).await.map(Self)
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Host {
     type Rejection = Failure;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        at_least(parts, state, Role::Admin).await.map(Self)
+        known_that(parts, state, |grant| grant.role() >= Role::Admin).await.map(Self)
     }
 }
 
@@ -110,18 +134,27 @@ pub(super) struct Said<T>(pub(super) T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Said<T> {
     type Rejection = Failure;
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
-        if !is_type(request.headers(), "application/json") {
-            return Err(Failure::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "json_expected",
-                "Send the body as application/json.",
-            ));
-        }
-        let body = body(request, BODY_MAX_BYTES).await?;
-        let said = serde_json::from_slice(&body);
-        said.map(Self)
-            .map_err(|error| Failure::bad("bad_request", format!("The body is not understood: {error}")))
+        let body = json_body(request, BODY_MAX_BYTES).await?;
+        understood(&body).map(Self)
     }
+}
+
+/// Reads a JSON body.
+pub(super) fn understood<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body)
+        .map_err(|error| Failure::bad("bad_request", format!("The body is not understood: {error}")))
+}
+
+/// A JSON body as it came, up to a bound. The type has to be said here too.
+pub(super) async fn json_body(request: Request, most: usize) -> Result<Bytes, Failure> {
+    if is_type(request.headers(), "application/json") {
+        return body(request, most).await;
+    }
+    Err(Failure::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "json_expected",
+        "Send the body as application/json.",
+    ))
 }
 
 /// The whole body, up to a bound.
@@ -153,4 +186,12 @@ pub(super) fn rfc3339(at_ms: u64) -> String {
 /// A grant as the page shows it.
 pub(super) fn user(grant: &Grant) -> serde_json::Value {
     serde_json::json!({ "id": grant.person(), "name": grant.name(), "role": grant.role() })
+}
+
+/// An error's words as a sentence.
+pub(super) fn sentence(error: &dyn std::fmt::Display) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+    format!("{first}{}{}", letters.as_str(), if text.ends_with('.') { "" } else { "." })
 }

@@ -4,6 +4,7 @@
 //! it asks of a [`Desk`].
 
 mod answer;
+mod channels;
 mod desk;
 mod office;
 mod page;
@@ -22,6 +23,7 @@ pub use desk::{Address, Desk, DeskError, Later, OfficeState, Picture};
 
 use super::failure;
 use crate::auth::Auth;
+use crate::bus::Bus;
 use crate::records::Records;
 use crate::rooms::Rooms;
 use crate::telemetry::Metrics;
@@ -37,6 +39,8 @@ pub struct OwnFace {
     pub records: Records,
     /// The figures.
     pub metrics: Metrics,
+    /// Where messages are published.
+    pub bus: Bus,
     /// What only the server knows.
     pub desk: std::sync::Arc<dyn Desk>,
 }
@@ -67,6 +71,7 @@ pub fn routes(face: OwnFace) -> Router {
     let api = Router::new()
         .merge(anybody)
         .merge(members)
+        .route("/channels", post(channels::publish))
         .merge(hosts)
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method);

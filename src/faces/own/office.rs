@@ -69,6 +69,9 @@ pub(super) async fn invite(
     if expires_in_s == Some(0) {
         return Err(Failure::bad("bad_request", "expires_in_s is a number of at least 1."));
     }
+    if role == Role::Service {
+        return Err(Failure::bad("bad_request", "Programs do not join with a code: mint a token."));
+    }
     let made = face.auth.invite(&by, role, expires_in_s.map(Duration::from_secs));
     let made = made.map_err(|error| match error {
         InviteError::TooMany => {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::OwnFace;
-use super::answer::{Failure, Member, Said, body, is_type, rfc3339};
+use super::answer::{Failure, Member, Said, body, is_type, rfc3339, sentence};
 use crate::config::limits::RECORD_BODY_MAX_BYTES;
 use crate::id::{DocKind, RecordId};
 use crate::records::{CreateError, ExportError, ImportError, NewRecord, Record, RenameError};
@@ -175,14 +175,6 @@ fn no_such_record() -> Failure {
 
 fn forbidden() -> Failure {
     Failure::new(StatusCode::FORBIDDEN, "not_allowed", "You may read, but not write here.")
-}
-
-/// An error's words as a sentence.
-fn sentence(error: &dyn std::fmt::Display) -> String {
-    let text = error.to_string();
-    let mut letters = text.chars();
-    let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
-    format!("{first}{}{}", letters.as_str(), if text.ends_with('.') { "" } else { "." })
 }
 
 /// `Content-Disposition` with the name for every browser: plain ASCII, and RFC 5987 for the rest.

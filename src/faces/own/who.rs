@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::OwnFace;
-use super::answer::{Anybody, Failure, Member, Said, user};
+use super::answer::{Anybody, Failure, Known, Member, Said, user};
 use crate::auth::{JoinError, RenameError, Session};
 use crate::config::limits::SESSION_LIFE;
 use crate::faces::door::{SESSION_COOKIE, session_token};
@@ -30,7 +30,7 @@ pub(super) struct Rename {
     name: String,
 }
 
-pub(super) async fn me(Member(grant): Member) -> Response {
+pub(super) async fn me(Known(grant): Known) -> Response {
     Json(json!({ "user": user(&grant) })).into_response()
 }
 

@@ -1,0 +1,365 @@
+//! Publish and subscribe inside this process: who listens to what, and a bounded queue for each.
+//!
+//! Owns subscriptions and consumers. Does not know where else messages come from or go to.
+//!
+//! The embedded engine could watch its keys, but then one listener that nobody drains stops every writer, and each
+//! subscription costs a thread. Nothing here outlives the process anyway: publish and subscribe has no memory, in
+//! Redis neither. So the queues are plain memory, and the engine keeps keys only.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use super::message::{Consumer, Heard, Message, Missed, Pattern, Undelivered};
+use crate::config::limits::{BUS_SUBSCRIPTION_MAX_BYTES, BUS_SUBSCRIPTIONS_MAX};
+
+/// Everybody who listens.
+pub(super) struct Exchange {
+    listeners: Mutex<Vec<Listener>>,
+    next: AtomicU64,
+    /// What anybody wants to hear, each pattern once.
+    wanted: watch::Sender<Vec<Pattern>>,
+}
+
+struct Listener {
+    number: u64,
+    pattern: Pattern,
+    queue: Arc<Queue>,
+    /// Does what is published in this office at once; its queue is for what others publish.
+    consumer: Option<Arc<dyn Consumer>>,
+}
+
+/// What waits for one listener.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    more: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    messages: VecDeque<Message>,
+    bytes: usize,
+    lagged: u64,
+    away: Option<(u64, u64)>,
+    closed: bool,
+}
+
+impl Queue {
+    fn put(&self, message: &Message) {
+        let mut waiting = held(&self.waiting);
+        waiting.bytes += message.cost();
+        waiting.messages.push_back(message.clone());
+        while waiting.bytes > BUS_SUBSCRIPTION_MAX_BYTES
+            && let Some(oldest) = waiting.messages.pop_front()
+        {
+            waiting.bytes -= oldest.cost();
+            waiting.lagged += 1;
+        }
+        drop(waiting);
+        self.more.notify_one();
+    }
+
+    fn missed(&self, since_ms: u64, until_ms: u64) {
+        let mut waiting = held(&self.waiting);
+        let since_ms = waiting.away.map_or(since_ms, |(before, _)| before.min(since_ms));
+        waiting.away = Some((since_ms, until_ms));
+        drop(waiting);
+        self.more.notify_one();
+    }
+
+    fn take(&self) -> Option<Option<Heard>> {
+        let mut waiting = held(&self.waiting);
+        if let Some((since_ms, until_ms)) = waiting.away.take() {
+            return Some(Some(Heard::Missed(Missed::Away { since_ms, until_ms })));
+        }
+        if waiting.lagged > 0 {
+            return Some(Some(Heard::Missed(Missed::Lagged(std::mem::take(&mut waiting.lagged)))));
+        }
+        match waiting.messages.pop_front() {
+            Some(message) => {
+                waiting.bytes -= message.cost();
+                Some(Some(Heard::Message(message)))
+            }
+            None => waiting.closed.then_some(None),
+        }
+    }
+
+    async fn next(&self) -> Option<Heard> {
+        loop {
+            if let Some(heard) = self.take() {
+                return heard;
+            }
+            self.more.notified().await;
+        }
+    }
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        let (listeners, next) = (Mutex::default(), AtomicU64::new(1));
+        Self { listeners, next, wanted: watch::Sender::new(Vec::new()) }
+    }
+}
+
+impl Exchange {
+    /// Registers somebody for each of the patterns, with one queue. `None`: too many listen already.
+    fn register(
+        &self,
+        patterns: &[Pattern],
+        consumer: Option<&Arc<dyn Consumer>>,
+    ) -> Option<(u64, Arc<Queue>)> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let queue = Arc::new(Queue::default());
+        let mut listeners = held(&self.listeners);
+        if listeners.len() + patterns.len() > BUS_SUBSCRIPTIONS_MAX {
+            return None;
+        }
+        listeners.extend(patterns.iter().map(|pattern| Listener {
+            number,
+            pattern: pattern.clone(),
+            queue: Arc::clone(&queue),
+            consumer: consumer.cloned(),
+        }));
+        self.tell_wanted(&listeners);
+        Some((number, queue))
+    }
+
+    fn unregister(&self, number: u64) {
+        let mut listeners = held(&self.listeners);
+        listeners.retain(|listener| listener.number != number);
+        self.tell_wanted(&listeners);
+    }
+
+    /// Said under the lock, so that the last word is the right one.
+    fn tell_wanted(&self, listeners: &[Listener]) {
+        let mut wanted: Vec<Pattern> = listeners.iter().map(|listener| listener.pattern.clone()).collect();
+        wanted.sort();
+        wanted.dedup();
+        self.wanted.send_if_modified(|now| {
+            let changed = *now != wanted;
+            *now = wanted;
+            changed
+        });
+    }
+
+    #[cfg_attr(not(test), expect(dead_code, reason = "what comes from elsewhere is not here yet"))]
+    /// What anybody wants to hear.
+    pub(super) fn wanted(&self) -> watch::Receiver<Vec<Pattern>> {
+        self.wanted.subscribe()
+    }
+
+    pub(super) fn subscribe(self: &Arc<Self>, pattern: Pattern) -> Option<Subscription> {
+        let (number, queue) = self.register(&[pattern], None)?;
+        Some(Subscription { number, queue, exchange: Arc::downgrade(self) })
+    }
+
+    /// Registers a consumer. What others publish is handed to it by a task of its own, in order.
+    pub(super) fn consume(
+        self: &Arc<Self>,
+        patterns: &[Pattern],
+        consumer: Arc<dyn Consumer>,
+    ) -> Option<Consuming> {
+        let (number, queue) = self.register(patterns, Some(&consumer))?;
+        let task = tokio::spawn(async move {
+            while let Some(heard) = queue.next().await {
+                match heard {
+                    Heard::Missed(missed) => consumer.missed(missed),
+                    Heard::Message(message) => {
+                        if let Err(why) = consumer.deliver(&message, None).await {
+                            tracing::warn!(channel = %message.channel, %why, "a message was dropped");
+                        }
+                    }
+                }
+            }
+        });
+        Some(Consuming { number, exchange: Arc::downgrade(self), task })
+    }
+
+    /// Hands out what somebody in this office publishes. Waits for every consumer; says how many were reached.
+    pub(super) async fn say(&self, message: &Message, id: Option<&str>) -> Result<usize, Undelivered> {
+        let (mut told, mut consumers) = (Vec::new(), Vec::new());
+        for listener in held(&self.listeners).iter().filter(|one| one.pattern.takes(&message.channel)) {
+            if told.contains(&listener.number) {
+                continue;
+            }
+            told.push(listener.number);
+            match &listener.consumer {
+                Some(consumer) => consumers.push(Arc::clone(consumer)),
+                None => listener.queue.put(message),
+            }
+        }
+        for consumer in consumers {
+            consumer.deliver(message, id).await?;
+        }
+        Ok(told.len())
+    }
+
+    #[cfg_attr(not(test), expect(dead_code, reason = "what comes from elsewhere is not here yet"))]
+    /// Hands out what somebody elsewhere published, to those who asked for it in just this way: the other side says
+    /// it once for each pattern.
+    pub(super) fn arrived(&self, pattern: &Pattern, message: &Message) {
+        for listener in held(&self.listeners).iter().filter(|listener| listener.pattern == *pattern) {
+            listener.queue.put(message);
+        }
+    }
+
+    #[cfg_attr(not(test), expect(dead_code, reason = "what comes from elsewhere is not here yet"))]
+    /// Tells everybody that nothing could be heard from elsewhere between these times.
+    pub(super) fn missed(&self, since_ms: u64, until_ms: u64) {
+        for listener in held(&self.listeners).iter() {
+            listener.queue.missed(since_ms, until_ms);
+        }
+    }
+
+    /// Ends every subscription: each hears what waits, then the end.
+    pub(super) fn close(&self) {
+        for listener in held(&self.listeners).drain(..) {
+            held(&listener.queue.waiting).closed = true;
+            listener.queue.more.notify_one();
+        }
+    }
+}
+
+/// One listener's ear. Dropping it ends the subscription.
+pub struct Subscription {
+    number: u64,
+    queue: Arc<Queue>,
+    exchange: Weak<Exchange>,
+}
+
+impl Subscription {
+    /// The next thing heard; `None` once the bus is closed. Cancelling it loses nothing.
+    pub async fn next(&mut self) -> Option<Heard> {
+        self.queue.next().await
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.exchange.upgrade() {
+            exchange.unregister(self.number);
+        }
+    }
+}
+
+/// A consumer at work. Dropping it ends that.
+pub struct Consuming {
+    number: u64,
+    exchange: Weak<Exchange>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Consuming {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.exchange.upgrade() {
+            exchange.unregister(self.number);
+        }
+        self.task.abort();
+    }
+}
+
+/// A lock's content, also after a panic elsewhere: what is behind these locks is never half changed.
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn message(channel: &str, body: &str) -> Message {
+        Message::new(channel, Bytes::copy_from_slice(body.as_bytes())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_listener_hears_its_channels_in_order_and_no_others() {
+        let exchange = Arc::new(Exchange::default());
+        let mut one = exchange.subscribe(Pattern::channel("/records")).unwrap();
+        let mut many = exchange.subscribe(Pattern::prefix("chatbot/")).unwrap();
+        for n in 0..3 {
+            assert_eq!(exchange.say(&message("/records", &n.to_string()), None).await, Ok(1));
+        }
+        assert_eq!(exchange.say(&message("chatbot/test", "x"), None).await, Ok(1));
+        assert_eq!(exchange.say(&message("/records/score", "x"), None).await, Ok(0));
+        for n in 0..3 {
+            assert_eq!(one.next().await, Some(Heard::Message(message("/records", &n.to_string()))));
+        }
+        assert_eq!(many.next().await, Some(Heard::Message(message("chatbot/test", "x"))));
+        drop(many);
+        assert_eq!(exchange.wanted().borrow().clone(), [Pattern::channel("/records")]);
+        assert_eq!(exchange.say(&message("chatbot/test", "x"), None).await, Ok(0));
+        exchange.close();
+        assert_eq!(one.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_does_not_listen_costs_a_bounded_queue_and_is_told() {
+        let exchange = Arc::new(Exchange::default());
+        let mut slow = exchange.subscribe(Pattern::channel("a")).unwrap();
+        let large = Message::new("a", Bytes::from(vec![b'x'; 1024 * 1024])).unwrap();
+        let rounds = BUS_SUBSCRIPTION_MAX_BYTES / large.cost() + 5;
+        for _ in 0..rounds {
+            exchange.say(&large, None).await.unwrap();
+        }
+        assert!(held(&slow.queue.waiting).bytes <= BUS_SUBSCRIPTION_MAX_BYTES);
+        assert_eq!(slow.next().await, Some(Heard::Missed(Missed::Lagged(5))));
+        for _ in 5..rounds {
+            assert_eq!(slow.next().await, Some(Heard::Message(large.clone())));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_others_published_while_they_could_not_be_heard_is_told_as_missed() {
+        let exchange = Arc::new(Exchange::default());
+        let mut ear = exchange.subscribe(Pattern::prefix("a")).unwrap();
+        exchange.missed(10, 20);
+        exchange.missed(30, 40);
+        exchange.arrived(&Pattern::channel("ab"), &message("ab", "not asked for in this way"));
+        exchange.arrived(&Pattern::prefix("a"), &message("ab", "1"));
+        assert_eq!(ear.next().await, Some(Heard::Missed(Missed::Away { since_ms: 10, until_ms: 40 })));
+        assert_eq!(ear.next().await, Some(Heard::Message(message("ab", "1"))));
+    }
+
+    /// Keeps what it is given, unless it says "no".
+    #[derive(Default)]
+    struct Keeper(Mutex<Vec<(String, Option<String>)>>);
+
+    impl Consumer for Keeper {
+        fn deliver<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> super::super::Delivery<'a> {
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                if &message.body[..] == b"no" {
+                    return Err(Undelivered::Refused("no".into()));
+                }
+                let body = String::from_utf8_lossy(&message.body).into_owned();
+                held(&self.0).push((body, id.map(str::to_owned)));
+                Ok(())
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_publisher_waits_until_the_consumers_are_done_and_hears_their_refusal() {
+        let exchange = Arc::new(Exchange::default());
+        let keeper = Arc::new(Keeper::default());
+        let patterns = [Pattern::channel("/records"), Pattern::prefix("chatbot/")];
+        let consuming = exchange.consume(&patterns, keeper.clone()).unwrap();
+        assert_eq!(exchange.say(&message("/records", "1"), Some("a")).await, Ok(1));
+        assert_eq!(held(&keeper.0).clone(), [("1".to_owned(), Some("a".to_owned()))]);
+        assert!(exchange.say(&message("chatbot/x", "no"), None).await.is_err());
+        exchange.arrived(&patterns[0], &message("/records", "no"));
+        exchange.arrived(&patterns[0], &message("/records", "2"));
+        while held(&keeper.0).len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(held(&keeper.0)[1], ("2".to_owned(), None));
+        drop(consuming);
+        assert_eq!(exchange.say(&message("/records", "3"), None).await, Ok(0));
+    }
+}
