@@ -68,6 +68,8 @@ const ENGINES: &[(&str, &[&str])] = &[
     ("pulldown_cmark", &["src/text"]),
     ("pulldown_cmark_to_cmark", &["src/text"]),
     ("zstd", &["src/store"]),
+    ("gtk", &["src-tauri"]),
+    ("rfd", &["src-tauri"]),
     ("tauri", &["src-tauri"]),
     ("tauri_build", &["src-tauri"]),
     ("tauri_plugin_autostart", &["src-tauri"]),

@@ -1,7 +1,7 @@
 // One office on one folder: what a second start, a taken folder, a bad file and Quit do.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { desktop, freePort, program, sleep, until, visible } from './driver.mjs'
@@ -78,6 +78,8 @@ test('a second start shows the window, and Quit ends it in order', async () => {
   assert.equal(code, 0, office.said)
   assert.match(office.said, /stopped/)
   assert.equal(await health(), 0)
+  const places = join(screen.home, 'config', 'org.townhall.desktop', '.window-state.json')
+  assert.ok(existsSync(places), 'the window comes back where it was')
 })
 
 test('the end of the session ends it in order', async () => {
