@@ -9,6 +9,7 @@ mod tray;
 mod window;
 mod words;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -165,7 +166,7 @@ fn refuse_to_start(why: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-#[expect(clippy::print_stderr, reason = "the plain line for who started this from a terminal")]
+/// The plain line for who started this from a terminal; nobody to tell is no fault.
 pub(crate) fn complain(text: &str) {
-    eprintln!("{text}");
+    drop(writeln!(std::io::stderr(), "townhall-desktop: {text}"));
 }

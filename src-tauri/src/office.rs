@@ -42,10 +42,16 @@ enum State {
     Stopped,
 }
 
-/// Starts the logs. The program runs without them when they cannot start.
+/// Starts the logs, and asks for as many file handles as the system gives: each connection needs one. The program runs
+/// without both.
 pub(crate) fn prepare(config: &Config) {
     if let Err(error) = logs::start(&config.log, config.log_format == LogFormat::Json) {
         crate::complain(&error.to_string());
+    }
+    // Windows has no such limit for sockets.
+    #[cfg(unix)]
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the number of connections is limited by the system");
     }
 }
 
