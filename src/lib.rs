@@ -12,6 +12,7 @@
 //! | 1 | [`text`] | Markdown to a document tree and back |
 //! | 2 | [`store`] | what is durable: log, snapshots, rows |
 //! | 2 | [`bus`] | keys with expiry, as bytes |
+//! | 2 | [`outbound`] | the only HTTP client: goes where it was allowed to |
 //! | 3 | [`auth`] | credentials become grants |
 //! | 3 | [`records`] | what a record is, and its rules |
 //! | 3 | [`scribe`] | the disposable process that turns stored bytes into trees |
@@ -29,6 +30,7 @@ pub mod faces;
 pub mod follow;
 pub mod id;
 pub mod lan;
+pub mod outbound;
 pub mod records;
 pub mod rooms;
 pub mod scribe;

@@ -304,3 +304,35 @@ pub const BUS_SUBSCRIPTION_MAX_BYTES: usize = 16 * MIB;
 pub const BUS_SUBSCRIPTIONS_MAX: usize = 256;
 /// The id that a publisher gives a message, in bytes.
 pub const BUS_PUBLICATION_ID_MAX_BYTES: usize = 128;
+
+// --- asking others ---------------------------------------------------------------------------------------
+
+/// A request to another server is done within this time, redirects and waiting included.
+pub const OUTBOUND_DEADLINE: Duration = Duration::from_secs(10);
+/// The answer to such a request, in bytes.
+pub const OUTBOUND_ANSWER_MAX_BYTES: usize = MIB;
+/// The head of such an answer, in bytes; also the reading buffer.
+pub const OUTBOUND_HEAD_MAX_BYTES: usize = 64 * KIB;
+/// Requests to other servers at once…
+pub const OUTBOUND_AT_ONCE_MAX: usize = 8;
+/// …and with those that wait for their turn: a whole office that opens its editors after a pause.
+pub const OUTBOUND_WAITING_MAX: usize = 256;
+/// Redirects gone after, where that is allowed at all.
+pub const OUTBOUND_REDIRECTS_MAX: usize = 3;
+
+// --- Loomio's bots ---------------------------------------------------------------------------------------
+
+/// Bots kept with the room they are in, one for each configuration.
+pub const BOTS_MAX: usize = 64;
+/// Messages on their way to homeservers at once; more are dropped, counted.
+pub const BOT_MESSAGES_WAITING_MAX: usize = 256;
+/// One call to a homeserver is answered within this time…
+pub const MATRIX_DEADLINE: Duration = Duration::from_secs(5);
+/// …or tried again, this often altogether…
+pub const MATRIX_TRIES: u32 = 4;
+/// …after this long, then after twice as long each time…
+pub const MATRIX_PAUSE: Duration = Duration::from_millis(500);
+/// …or after as long as the homeserver asks for, but at most this.
+pub const MATRIX_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// A message that did not get there by then is given up.
+pub const BOT_MESSAGE_LIFE: Duration = Duration::from_secs(90);

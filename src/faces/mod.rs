@@ -1,6 +1,7 @@
 //! One folder per dialect, translation only: between a socket and a handle of the core. Faces do not know each other.
 
 pub mod door;
+pub mod loomio;
 pub mod own;
 pub mod yjs;
 

@@ -58,6 +58,8 @@ pub struct Figures {
     pub snapshots: Family<Reason, Counter>,
     /// Drafts written back, by result.
     pub drafts: Family<Reason, Counter>,
+    /// Messages to bots, by what became of them.
+    pub bots: Family<Reason, Counter>,
     /// Whether the store takes writes (1) or not (0).
     pub store_writable: Gauge,
     /// Memory of this process, in bytes; set when the figures are read.
@@ -90,6 +92,7 @@ impl Metrics {
             resyncs: Counter::default(),
             snapshots: Family::default(),
             drafts: Family::default(),
+            bots: Family::default(),
             store_writable: Gauge::default(),
             memory_bytes: Gauge::default(),
             registry: Registry::default(),
@@ -111,6 +114,7 @@ impl Metrics {
         registry.register("resyncs", "Readers that fell behind and were resynced", figures.resyncs.clone());
         registry.register("snapshots", "Snapshots by result", figures.snapshots.clone());
         registry.register("drafts", "Drafts written back by result", figures.drafts.clone());
+        registry.register("bots", "Messages to bots by what became of them", figures.bots.clone());
         registry.register("store_writable", "Whether the store takes writes", figures.store_writable.clone());
         registry.register("memory_bytes", "Resident memory of the process", figures.memory_bytes.clone());
         figures.registry = registry;

@@ -64,6 +64,8 @@ const ENGINES: &[(&str, &[&str])] = &[
     ("redis", &["src/bus/central.rs", "src/bus/central"]),
     ("mdns_sd", &["src/lan/announce.rs"]),
     ("if_addrs", &["src/lan/addresses.rs"]),
+    ("rustls_native_certs", &["src/outbound/tls.rs"]),
+    ("tokio_rustls", &["src/outbound/tls.rs"]),
     ("qrcode", &["src/lan/qr.rs"]),
     ("pulldown_cmark", &["src/text"]),
     ("pulldown_cmark_to_cmark", &["src/text"]),

@@ -1,0 +1,183 @@
+//! Bots against a homeserver that is up, down, slow, or of another opinion.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::clock::Stopwatch;
+
+type Calls = Arc<Mutex<Vec<(String, String, String)>>>;
+
+/// A homeserver: notes every call as method, path, body; `says` decides.
+#[derive(Clone)]
+struct Homeserver {
+    calls: Calls,
+    says: fn(&str, usize) -> StatusCode,
+}
+
+async fn answer(State(server): State<Homeserver>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    assert_eq!(parts.headers["authorization"], "Bearer syt_canary");
+    let body = to_bytes(body, 100_000).await.unwrap();
+    let path = parts.uri.to_string();
+    let turn = {
+        let mut calls = server.calls.lock().unwrap();
+        calls.push((parts.method.to_string(), path.clone(), String::from_utf8(body.to_vec()).unwrap()));
+        calls.len()
+    };
+    let status = (server.says)(&path, turn);
+    if path.contains("slow") {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    }
+    (status, axum::Json(json!({ "room_id": "!room:hs", "event_id": "$e" }))).into_response()
+}
+
+async fn homeserver(says: fn(&str, usize) -> StatusCode) -> (SocketAddr, Calls) {
+    let server = Homeserver { calls: Calls::default(), says };
+    let calls = server.calls.clone();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let routes = Router::new().fallback(answer).with_state(server);
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    (address, calls)
+}
+
+fn bots() -> Bots {
+    Bots::new(Outbound::new(vec!["127.0.0.1".into()]), Clock::real(), Metrics::new())
+}
+
+async fn count(bots: &Bots, reason: &'static str, wanted: u64) {
+    let watch = Stopwatch::start();
+    let now = || bots.0.metrics.bots.get_or_create(&Reason { reason }).get();
+    while now() < wanted {
+        assert!(watch.elapsed() < Duration::from_secs(20), "{reason}: {}", now());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn config(at: SocketAddr, channel: &str) -> Value {
+    json!({ "server": format!("http://{at}"), "access_token": "syt_canary", "channel": channel })
+}
+
+fn publish(bots: &Bots, at: SocketAddr, channel: &str, html: &str) {
+    let message = json!({ "config": config(at, channel), "payload": { "html": html } });
+    bots.heard("chatbot/publish", message.to_string().as_bytes());
+}
+
+#[tokio::test]
+async fn both_forms_reach_the_room_by_alias_and_by_id() {
+    let (at, calls) = homeserver(|_, _| StatusCode::OK).await;
+    let bots = bots();
+    let mut test = config(at, "#town:hs");
+    test["message"] = "It works".into();
+    bots.heard("chatbot/test", test.to_string().as_bytes());
+    count(&bots, "sent", 1).await;
+    let first: Vec<_> = std::mem::take(&mut calls.lock().unwrap());
+    let what: Vec<_> = first.iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    assert_eq!(what[0], "GET /_matrix/client/r0/directory/room/%23town%3Ahs");
+    assert_eq!(what[1], "POST /_matrix/client/r0/join/!room%3Ahs");
+    assert!(
+        what[2].starts_with("PUT /_matrix/client/r0/rooms/!room%3Ahs/send/m.room.message/"),
+        "{}",
+        what[2]
+    );
+    assert!(what[2].contains("__inc") && what.len() == 3);
+    assert_eq!(first[1].2, "{}");
+    let said: Value = serde_json::from_str(&first[2].2).unwrap();
+    assert_eq!(said, json!({ "msgtype": "m.notice", "body": "It works" }));
+
+    // The room is looked for and joined once, and messages keep their order.
+    for number in 0..5 {
+        publish(&bots, at, "!other:hs", &format!("<p>{number} &amp; more</p>"));
+    }
+    count(&bots, "sent", 6).await;
+    let calls = calls.lock().unwrap().clone();
+    assert_eq!(calls.len(), 6);
+    assert!(calls[0].1.ends_with("/join/!other%3Ahs"));
+    for (number, (_, path, body)) in calls[1..].iter().enumerate() {
+        assert!(path.contains("/rooms/!other%3Ahs/send/"), "{path}");
+        let said: Value = serde_json::from_str(body).unwrap();
+        let html = format!("<p>{number} &amp; more</p>");
+        let wanted = json!({
+            "body": format!("{number} & more"), "msgtype": "m.text",
+            "format": "org.matrix.custom.html", "formatted_body": html
+        });
+        assert_eq!(said, wanted);
+    }
+}
+
+#[tokio::test]
+async fn a_homeserver_that_stumbles_is_asked_again_with_the_same_number() {
+    let (at, calls) = homeserver(|path, turn| match turn {
+        2 if path.contains("/send/") => StatusCode::BAD_GATEWAY,
+        _ => StatusCode::OK,
+    })
+    .await;
+    let bots = bots();
+    publish(&bots, at, "!room:hs", "<b>x</b>");
+    count(&bots, "sent", 1).await;
+    let calls = calls.lock().unwrap().clone();
+    assert_eq!(calls.len(), 3);
+    assert_eq!(calls[1].1, calls[2].1);
+}
+
+#[tokio::test]
+async fn a_newer_homeserver_and_a_bot_that_may_not_join_are_fine() {
+    let (at, calls) = homeserver(|path, _| match path {
+        path if path.contains("/r0/") => StatusCode::NOT_FOUND,
+        path if path.contains("/join/") => StatusCode::FORBIDDEN,
+        _ => StatusCode::OK,
+    })
+    .await;
+    let bots = bots();
+    publish(&bots, at, "#town:hs", "x");
+    count(&bots, "sent", 1).await;
+    let calls = calls.lock().unwrap().clone();
+    assert!(calls.last().unwrap().1.starts_with("/_matrix/client/v3/rooms/!room%3Ahs/send/"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_is_dropped_and_disturbs_nobody() {
+    let bots = bots();
+    let rubbish: &[&[u8]] =
+        &[b"", b"not json", b"null", b"[]", b"{}", b"{\"config\":null}", b"\xff\xfe", b"7"];
+    for message in rubbish {
+        bots.heard("chatbot/publish", message);
+        bots.heard("chatbot/test", message);
+    }
+    bots.heard("chatbot/publish", json!({ "payload": { "html": "x" } }).to_string().as_bytes());
+    bots.heard("chatbot/other", b"{}");
+    count(&bots, "not_understood", 17).await;
+    count(&bots, "other_channel", 1).await;
+    // Nobody there, somewhere forbidden, and a homeserver that says no.
+    let gone = "127.0.0.1:1".parse().unwrap();
+    let (slow, _) = homeserver(|_, _| StatusCode::OK).await;
+    let (no, _) = homeserver(|_, _| StatusCode::UNAUTHORIZED).await;
+    publish(&bots, slow, "!slow:hs", "x");
+    publish(&bots, gone, "!room:hs", "x");
+    publish(&bots, no, "!room:hs", "x");
+    publish(&bots, "10.0.0.1:80".parse().unwrap(), "!room:hs", "x");
+    count(&bots, "failed", 3).await;
+    let (up, calls) = homeserver(|_, _| StatusCode::OK).await;
+    publish(&bots, up, "!room:hs", "x");
+    count(&bots, "sent", 1).await;
+    assert_eq!(calls.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn bots_and_messages_in_flight_are_bounded() {
+    let (slow, _) = homeserver(|_, _| StatusCode::OK).await;
+    let bots = bots();
+    for number in 0..BOT_MESSAGES_WAITING_MAX + 5 {
+        publish(&bots, slow, &format!("!slow{number}:hs"), "x");
+    }
+    count(&bots, "too_many", 5).await;
+    assert_eq!(bots.0.known.lock().unwrap().bots.len(), BOTS_MAX);
+}
