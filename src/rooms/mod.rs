@@ -15,6 +15,7 @@ mod presence;
 mod registry;
 mod saving;
 mod snapshot;
+pub mod space;
 mod work;
 
 pub use event::{Edited, Event, Frames, Gone, Present, Refusal};

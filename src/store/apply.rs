@@ -26,6 +26,8 @@ pub(super) enum Change {
     Put { table: Table, key: Bytes, value: Bytes },
     /// A row of a table goes.
     Delete { table: Table, key: Bytes },
+    /// Rows of a table go.
+    DeleteRange { table: Table, from: Bytes, to: Bytes },
 }
 
 impl Change {
@@ -36,6 +38,7 @@ impl Change {
             Self::Snapshot { frame, .. } => frame.len(),
             Self::Put { key, value, .. } => key.len() + value.len(),
             Self::Delete { key, .. } => key.len(),
+            Self::DeleteRange { from, to, .. } => from.len() + to.len(),
         }
     }
 }
@@ -77,6 +80,10 @@ impl<'a, 'txn> Applying<'a, 'txn> {
             Change::Delete { table, key } => {
                 self.rows.delete(&key_stamp(*table, key))?;
                 self.rows.delete(&key_table(*table, key))
+            }
+            Change::DeleteRange { table, from, to } => {
+                self.rows.delete_range(&key_stamp(*table, from), &key_stamp(*table, to))?;
+                self.rows.delete_range(&key_table(*table, from), &key_table(*table, to))
             }
         }
     }

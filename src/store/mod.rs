@@ -50,6 +50,10 @@ pub enum Table {
     Settings,
     /// What was done by whom, by time.
     Audit,
+    /// Sessions of a space that may be taken up again.
+    Sessions,
+    /// Kept messages of spaces, in order, and what is known of those that left.
+    Messages,
 }
 
 /// One change; all changes of one commit happen together or not at all.
@@ -86,6 +90,15 @@ pub enum Write {
         table: Table,
         /// Its key.
         key: Bytes,
+    },
+    /// Removes every row of a table from one key (inclusive) to another (exclusive).
+    DeleteRange {
+        /// Where.
+        table: Table,
+        /// The first key.
+        from: Bytes,
+        /// The first key that stays.
+        to: Bytes,
     },
 }
 
@@ -246,6 +259,7 @@ impl Store {
             }
             Write::Put { table, key, value } => Change::Put { table, key, value },
             Write::Delete { table, key } => Change::Delete { table, key },
+            Write::DeleteRange { table, from, to } => Change::DeleteRange { table, from, to },
         })
     }
 

@@ -41,6 +41,8 @@ impl Table {
             Self::Cursors => 4,
             Self::Settings => 5,
             Self::Audit => 6,
+            Self::Sessions => 7,
+            Self::Messages => 8,
         }
     }
 }

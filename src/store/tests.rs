@@ -63,6 +63,21 @@ fn what_was_committed_is_there_after_opening_again() {
 }
 
 #[test]
+fn a_range_of_rows_goes_with_its_stamps_and_leaves_its_neighbours() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let key = |n: u8| Bytes::from(vec![b'm', n]);
+    let put = |table, n| Write::Put { table, key: key(n), value: key(n) };
+    done(&store, (0..9).map(|n| put(Table::Messages, n)).collect());
+    done(&store, (0..9).map(|n| put(Table::Sessions, n)).collect());
+    done(&store, vec![Write::DeleteRange { table: Table::Messages, from: key(2), to: key(7) }]);
+    let left: Vec<u8> = store.scan(Table::Messages, b"", 99).unwrap().iter().map(|(key, _)| key[1]).collect();
+    assert_eq!(left, [0, 1, 7, 8]);
+    assert_eq!(store.scan(Table::Sessions, b"", 99).unwrap().len(), 9);
+    assert!(store.get(Table::Messages, &key(3)).unwrap().is_none());
+}
+
+#[test]
 fn a_follower_sees_each_changed_document_once_oldest_first() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

@@ -62,6 +62,16 @@ pub struct Figures {
     pub bots: Family<Reason, Counter>,
     /// Whether the store takes writes (1) or not (0).
     pub store_writable: Gauge,
+    /// Messages said in spaces: `kept`, `passing`, `repeated`, or refused, with the reason.
+    pub said: Family<Reason, Counter>,
+    /// Messages of spaces put into members' outboxes.
+    pub delivered: Counter,
+    /// Who asked to take a session up again, by result.
+    pub recoveries: Family<Reason, Counter>,
+    /// Members of all spaces.
+    pub members: Gauge,
+    /// Bytes of kept messages in all spaces.
+    pub ring_bytes: Gauge,
     /// Memory of this process, in bytes; set when the figures are read.
     pub memory_bytes: Gauge,
     registry: Registry,
@@ -71,6 +81,14 @@ impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn register_spaces(registry: &mut Registry, figures: &Figures) {
+    registry.register("said", "Messages said in spaces by kind", figures.said.clone());
+    registry.register("delivered", "Messages put into members' outboxes", figures.delivered.clone());
+    registry.register("recoveries", "Sessions asked for again by result", figures.recoveries.clone());
+    registry.register("members", "Members of all spaces", figures.members.clone());
+    registry.register("ring_bytes", "Bytes of kept messages", figures.ring_bytes.clone());
 }
 
 impl Metrics {
@@ -94,6 +112,11 @@ impl Metrics {
             drafts: Family::default(),
             bots: Family::default(),
             store_writable: Gauge::default(),
+            said: Family::default(),
+            delivered: Counter::default(),
+            recoveries: Family::default(),
+            members: Gauge::default(),
+            ring_bytes: Gauge::default(),
             memory_bytes: Gauge::default(),
             registry: Registry::default(),
         };
@@ -117,6 +140,7 @@ impl Metrics {
         registry.register("bots", "Messages to bots by what became of them", figures.bots.clone());
         registry.register("store_writable", "Whether the store takes writes", figures.store_writable.clone());
         registry.register("memory_bytes", "Resident memory of the process", figures.memory_bytes.clone());
+        register_spaces(&mut registry, &figures);
         figures.registry = registry;
         Self(Arc::new(figures))
     }

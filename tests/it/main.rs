@@ -26,5 +26,6 @@ mod scribe;
 mod sio_codecs;
 mod slow;
 mod slow_socket;
+mod space;
 mod tidy;
 mod yjs;

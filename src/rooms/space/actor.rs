@@ -1,0 +1,317 @@
+//! The one task that owns a space.
+//!
+//! It takes everything that is ready, changes state without awaiting, then hands over one commit; what a
+//! finished commit carried is handed out, in order.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::crowd::{Crowd, Member};
+use super::event::{MemberId, Room, Say};
+use super::ids::Ids;
+use super::load::{Start, load};
+use super::offset::offset;
+use super::outgoing::{Beside, Landed, Outgoing, SaidReply, answer, put_session};
+use super::ring::Ring;
+use super::session::{Place, Sessions};
+use super::{Closed, Join, Joined, Remembered, SpaceError, SpaceOptions, row};
+use crate::clock::Clock;
+use crate::config::limits::{COMMIT_ROWS_MAX, SPACE_BATCH_MAX, SPACE_FAREWELL_MAX};
+use crate::store::{CommitError, Store, Table, Write};
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::Reason;
+
+/// A window has this many ticks: messages and sessions go at this grain…
+const TICKS: u32 = 60;
+/// …but ticks are not closer than this…
+const TICK_MIN: Duration = Duration::from_millis(50);
+/// …and messages that left the ring are gone from disk when they are this many.
+const LEFT_MAX: usize = 256;
+
+/// The answer to a join: who came, and what tells when the session is on disk.
+pub(super) type JoinReply = oneshot::Sender<Result<(Joined, Option<oneshot::Receiver<bool>>), SpaceError>>;
+
+/// What is asked of a space.
+pub(super) enum Command {
+    Join { join: Box<Join>, reply: JoinReply },
+    Forget { member: MemberId },
+    Remembered { pid: String, reply: oneshot::Sender<Option<Remembered>> },
+    Enter { member: MemberId, rooms: Vec<Room>, reply: oneshot::Sender<bool> },
+    Exit { member: MemberId, rooms: Vec<Room>, reply: oneshot::Sender<bool> },
+    Leave { member: MemberId, recoverable: bool },
+    Say { say: Box<Say>, reply: SaidReply },
+    Members { room: Room, reply: oneshot::Sender<Vec<Member>> },
+    Rooms { reply: oneshot::Sender<Vec<(Room, usize)>> },
+}
+
+/// What a space is made with.
+pub(super) struct Parts {
+    pub(super) name: &'static str,
+    pub(super) store: Option<Store>,
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
+    pub(super) options: SpaceOptions,
+}
+
+impl Parts {
+    /// Reads what the disk has.
+    pub(super) async fn load(&self) -> Result<Start, SpaceError> {
+        let (name, options, metrics) = (self.name, self.options, self.metrics.clone());
+        let Some(store) = self.store.clone() else { return Ok(Start::empty(name, &options, &metrics)) };
+        let now_ms = self.clock.now_ms();
+        let loaded =
+            tokio::task::spawn_blocking(move || load(&store, name, now_ms, &options, &metrics)).await;
+        loaded.unwrap_or_else(|error| Err(SpaceError::Unreadable(error.to_string())))
+    }
+}
+
+/// Lives until every handle is gone, or the space is stopped. After a fault it starts again from disk: members'
+/// outboxes are closed, and they take up their sessions.
+pub(super) async fn run(
+    parts: Parts,
+    start: Start,
+    mut commands: mpsc::Receiver<Command>,
+    stop: CancellationToken,
+) {
+    let parts = Arc::new(parts);
+    let mut start = Some(start);
+    loop {
+        let begun = match start.take() {
+            Some(start) => Ok(start),
+            None => parts.load().await,
+        };
+        let Ok(begun) = begun else {
+            tracing::error!(space = parts.name, "a space cannot start again from disk");
+            return;
+        };
+        let space = Actor::new(parts.clone(), begun);
+        let lived = AssertUnwindSafe(space.live(&mut commands, &stop)).catch_unwind().await;
+        if lived.is_ok() {
+            return;
+        }
+        parts.metrics.refuse("space_fault");
+        tracing::error!(space = parts.name, "a space failed; it starts again from disk");
+    }
+}
+
+/// A space's state.
+pub(super) struct Actor {
+    pub(super) parts: Arc<Parts>,
+    pub(super) crowd: Crowd,
+    pub(super) ring: Ring,
+    pub(super) sessions: Sessions,
+    pub(super) ids: Ids,
+    pub(super) outgoing: Outgoing,
+    /// The last number given.
+    pub(super) seq: u64,
+    /// The last number handed out, or failed, before which all are.
+    pub(super) handed: u64,
+    /// The offset of `handed`.
+    pub(super) mark: Arc<str>,
+    /// Who waits for a session's row that is not handed over yet.
+    pub(super) waiting: Vec<oneshot::Sender<bool>>,
+    /// Members whose outbox was found closed.
+    pub(super) cut_off: Vec<MemberId>,
+    /// When the disk was last told that members are here.
+    alive_ms: u64,
+    /// It is time to bring the disk up to date with what left.
+    tidy: bool,
+}
+
+impl Actor {
+    fn new(parts: Arc<Parts>, start: Start) -> Self {
+        let mut ids = Ids::default();
+        start.ids.into_iter().for_each(|(at_ms, id, seq)| ids.add(at_ms, id, Some(seq)));
+        Self {
+            crowd: Crowd::default(),
+            ring: start.ring,
+            sessions: start.sessions,
+            ids,
+            outgoing: Outgoing::new(parts.name),
+            seq: start.seq,
+            handed: start.seq,
+            mark: offset(parts.name, start.seq),
+            waiting: Vec::new(),
+            cut_off: Vec::new(),
+            alive_ms: 0,
+            tidy: true,
+            parts,
+        }
+    }
+
+    async fn live(mut self, commands: &mut mpsc::Receiver<Command>, stop: &CancellationToken) {
+        let mut tick = interval(self.tick());
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let mut first = None;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                landed = self.outgoing.next() => if let Some(landed) = landed {
+                    self.landed(landed);
+                },
+                _ = tick.tick() => self.sweep(),
+                command = commands.recv() => match command {
+                    Some(command) => first = Some(command),
+                    None => break,
+                },
+            }
+            let now_ms = self.now_ms();
+            self.ring.trim(now_ms);
+            self.ids.trim(now_ms.saturating_sub(self.window_ms()));
+            let more = std::iter::from_fn(|| commands.try_recv().ok()).take(SPACE_BATCH_MAX);
+            let batch: Vec<Command> = first.into_iter().chain(more).collect();
+            batch.into_iter().for_each(|command| self.command(command, now_ms));
+            self.part_cut_off(now_ms);
+            self.submit(now_ms);
+        }
+        commands.close();
+        self.farewell().await;
+    }
+
+    /// Ends: nobody hears anything more, what is on its way is finished.
+    async fn farewell(mut self) {
+        self.close_all();
+        self.alive_ms = 0;
+        self.submit(self.now_ms());
+        let _ = timeout(SPACE_FAREWELL_MAX, async {
+            while !self.outgoing.is_done() {
+                if let Some(landed) = self.outgoing.next().await {
+                    self.landed(landed);
+                }
+                self.submit(self.now_ms());
+            }
+        })
+        .await;
+    }
+
+    fn close_all(&self) {
+        self.crowd.seats().for_each(|seat| seat.way.close(Closed::Ended));
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        self.parts.clock.now_ms()
+    }
+
+    pub(super) fn window_ms(&self) -> u64 {
+        self.parts.options.window.as_millis() as u64
+    }
+
+    fn tick(&self) -> Duration {
+        (self.parts.options.window / TICKS).max(TICK_MIN)
+    }
+
+    /// What is done now and then.
+    fn sweep(&mut self) {
+        let now_ms = self.now_ms();
+        let closed = self.crowd.seats().filter(|seat| seat.way.closed().is_some());
+        self.cut_off.extend(closed.map(|seat| seat.member.id));
+        self.sessions.sweep(now_ms, self.window_ms());
+        self.ring.forget(self.sessions.floor().unwrap_or(self.handed));
+        self.tidy = true;
+    }
+
+    /// Hands over what is to be written.
+    fn submit(&mut self, now_ms: u64) {
+        let Some(store) = self.parts.store.clone() else { return };
+        loop {
+            let beside = self.beside(now_ms);
+            if beside.is_none() && !self.outgoing.wants() {
+                return;
+            }
+            if let Some(back) = self.outgoing.submit(&store, beside.unwrap_or_default()) {
+                self.landed(back);
+                return;
+            }
+        }
+    }
+
+    /// What is to be written beside messages, if that is possible now.
+    fn beside(&mut self, now_ms: u64) -> Option<Beside> {
+        if !self.outgoing.takes_beside() {
+            if self.outgoing.is_sick() {
+                self.waiting.drain(..).for_each(|waiting| _ = waiting.send(false));
+            }
+            return None;
+        }
+        let mut beside = Beside::default();
+        let since_alive = now_ms.saturating_sub(self.alive_ms);
+        if self.crowd.len() > 0 && since_alive >= self.tick().as_millis() as u64 {
+            let (key, value) = (row::key_alive(self.parts.name), row::numbers(&[now_ms]));
+            beside.writes.push(Write::Put { table: Table::Sessions, key, value });
+            self.alive_ms = now_ms;
+        }
+        beside.marks = self.sessions.take_dirty(COMMIT_ROWS_MAX);
+        for mark in &beside.marks {
+            let value = self.sessions.get(mark).map(|session| match &session.place {
+                Place::Away { since_ms, rooms, .. } => row::session(session, (*since_ms).max(1), rooms),
+                Place::Here(member) => {
+                    let rooms = self.crowd.get(*member).map_or(&[][..], |attendee| &attendee.rooms);
+                    row::session(session, 0, rooms)
+                }
+            });
+            beside.writes.push(put_session(self.parts.name, mark, value));
+        }
+        if !self.sessions.is_dirty() {
+            beside.waiting = std::mem::take(&mut self.waiting);
+        }
+        if self.ring.left() >= LEFT_MAX || (self.tidy && self.ring.is_behind()) {
+            // Numbers that are given but not on disk yet may be lost with the commit that carries them; never this one.
+            beside.left = Some(self.ring.leave_disk(self.handed, &mut beside.writes));
+        }
+        self.tidy = false;
+        let is_empty = beside.writes.is_empty() && beside.waiting.is_empty();
+        (!is_empty).then_some(beside)
+    }
+
+    /// A commit ended, one way or the other.
+    fn landed(&mut self, landed: Landed) {
+        let Landed { messages, beside, result } = landed;
+        match result {
+            Ok(()) => messages.into_iter().for_each(|pending| self.hand_out(pending)),
+            Err(ref error) => {
+                self.sessions.again(beside.marks);
+                if let Some(rooms) = beside.left {
+                    self.ring.again(rooms);
+                    self.tidy = true;
+                }
+                self.alive_ms = 0;
+                for pending in messages {
+                    self.ids.forget(pending.kept.id.as_deref());
+                    self.parts.count_said("not_kept");
+                    answer(pending.replies, &Err(SpaceError::NotKept(error.to_string())));
+                }
+            }
+        }
+        if matches!(result, Err(CommitError::Busy)) {
+            self.waiting.extend(beside.waiting);
+            return;
+        }
+        beside.waiting.into_iter().for_each(|waiting| _ = waiting.send(result.is_ok()));
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        self.close_all();
+        self.parts.metrics.members.dec_by(self.crowd.len() as i64);
+    }
+}
+
+impl Parts {
+    /// Counts a message by its kind.
+    pub(super) fn count_said(&self, reason: &'static str) {
+        self.metrics.said.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Counts the result of taking up a session.
+    pub(super) fn count_recovery(&self, reason: &'static str) {
+        self.metrics.recoveries.get_or_create(&Reason { reason }).inc();
+    }
+}

@@ -1,0 +1,284 @@
+//! Who comes, who comes back, and who goes.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::oneshot;
+
+use super::actor::Actor;
+use super::crowd::{Attendee, Member, Seat};
+use super::event::{MemberId, Room, SpaceEvent};
+use super::offset;
+use super::session::{Mark, Place, Session, public_id, secret_id};
+use super::{Closed, Join, Joined, OldRooms, Remembered, Since, SpaceError, SpaceOutbox};
+use crate::config::limits::SPACE_ROOMS_PER_MEMBER_MAX;
+use crate::store::StoreState;
+
+/// Members are numbered over all spaces of the process: one outbox may serve several.
+static NEXT_MEMBER: AtomicU64 = AtomicU64::new(1);
+
+/// A session that can be taken up.
+struct Resumed {
+    mark: Mark,
+    sid: Arc<str>,
+    /// The old rooms that stay, each since the number it was entered at.
+    rooms: Vec<(Room, u64)>,
+    missed: Vec<Arc<SpaceEvent>>,
+}
+
+/// Leaves each room once, in its first place.
+pub(super) fn once(rooms: &mut Vec<Room>) {
+    let mut seen = HashSet::new();
+    rooms.retain(|room| seen.insert(room.clone()));
+}
+
+impl Actor {
+    pub(super) fn join(
+        &mut self,
+        mut join: Join,
+        now_ms: u64,
+    ) -> Result<(Joined, Option<oneshot::Receiver<bool>>), SpaceError> {
+        once(&mut join.rooms);
+        if join.rooms.len() > SPACE_ROOMS_PER_MEMBER_MAX {
+            return Err(SpaceError::TooManyRooms);
+        }
+        if self.crowd.len() >= self.parts.options.members_max {
+            return Err(SpaceError::Full);
+        }
+        let since = join.since.take().filter(|_| join.recover);
+        let resumed = since.as_ref().and_then(|since| match self.resume(&join, since, now_ms) {
+            Ok(resumed) => {
+                self.parts.count_recovery("recovered");
+                Some(resumed)
+            }
+            Err(why) => {
+                self.parts.count_recovery(why);
+                None
+            }
+        });
+        // The old connection of the same session has no say any more, whatever comes of this.
+        if let Some(since) = &since {
+            self.end_old(since, join.person.as_ref(), resumed.is_none(), &join.outbox);
+        }
+        let member = MemberId(NEXT_MEMBER.fetch_add(1, Ordering::Relaxed));
+        match resumed {
+            Some(resumed) => Ok(self.come_back(member, &join, resumed, since.map(|since| since.pid))),
+            None => self.come(member, &join),
+        }
+    }
+
+    /// Somebody new.
+    fn come(
+        &mut self,
+        member: MemberId,
+        join: &Join,
+    ) -> Result<(Joined, Option<oneshot::Receiver<bool>>), SpaceError> {
+        let sid = public_id().ok_or(SpaceError::NoRandomness)?;
+        let mut pid = None;
+        let mut session = None;
+        if join.recover && self.keeps() {
+            let secret = secret_id().ok_or(SpaceError::NoRandomness)?;
+            session = Mark::of(&secret).filter(|mark| {
+                let (sid, person) = (sid.clone(), join.person.clone());
+                let place = Place::Here(member);
+                self.sessions.add(*mark, Session { sid, person, joined: self.handed, place })
+            });
+            pid = session.map(|_| secret);
+        }
+        let rooms = join.rooms.iter().map(|room| (room.clone(), self.handed)).collect();
+        self.admit(member, sid.clone(), join, rooms, session);
+        let durable = session.map(|_| self.when_written());
+        let joined =
+            Joined { member, sid, pid, recovered: false, rooms: join.rooms.clone(), missed: Vec::new() };
+        Ok((joined, durable))
+    }
+
+    /// Somebody who was here before.
+    fn come_back(
+        &mut self,
+        member: MemberId,
+        join: &Join,
+        resumed: Resumed,
+        pid: Option<String>,
+    ) -> (Joined, Option<oneshot::Receiver<bool>>) {
+        let Resumed { mark, sid, rooms: mut all, missed } = resumed;
+        let had: HashSet<Room> = all.iter().map(|(room, _)| room.clone()).collect();
+        all.extend(
+            join.rooms.iter().filter(|room| !had.contains(*room)).map(|room| (room.clone(), self.handed)),
+        );
+        if let Some(session) = self.sessions.change(&mark) {
+            session.person = join.person.clone();
+            session.place = Place::Here(member);
+        }
+        let rooms = all.iter().map(|(room, _)| room.clone()).collect();
+        self.admit(member, sid.clone(), join, all, Some(mark));
+        let joined = Joined { member, sid, pid, recovered: true, rooms, missed };
+        (joined, Some(self.when_written()))
+    }
+
+    fn admit(
+        &mut self,
+        id: MemberId,
+        sid: Arc<str>,
+        join: &Join,
+        rooms: Vec<(Room, u64)>,
+        session: Option<Mark>,
+    ) {
+        let member = Member { id, sid, person: join.person.clone() };
+        let seat = Arc::new(Seat { member, way: join.outbox.way() });
+        self.crowd.add(Attendee { seat, rooms, session });
+        self.parts.metrics.members.inc();
+    }
+
+    /// Looks whether a session can be taken up, and what was missed; changes nothing. Otherwise says why not.
+    fn resume(&mut self, join: &Join, since: &Since, now_ms: u64) -> Result<Resumed, &'static str> {
+        let mark = Mark::of(&since.pid).ok_or("unknown")?;
+        let session = self.sessions.get(&mark).ok_or("unknown")?;
+        if differs(session.person.as_ref(), join.person.as_ref()) {
+            return Err("other_person");
+        }
+        let had = match &session.place {
+            Place::Here(member) => self.crowd.get(*member).map_or(&[][..], |attendee| &attendee.rooms),
+            Place::Away { since_ms, rooms, .. } => {
+                if now_ms.saturating_sub(*since_ms) > self.window_ms() {
+                    return Err("too_old");
+                }
+                rooms
+            }
+        };
+        let heard = match &since.offset {
+            None => 0,
+            Some(text) => {
+                offset::read(self.parts.name, text).filter(|seq| *seq <= self.handed).ok_or("bad_offset")?
+            }
+        };
+        let stays: HashSet<&Room> = match &join.old_rooms {
+            OldRooms::Dropped => join.rooms.iter().collect(),
+            OldRooms::Kept => had.iter().map(|(room, _)| room).collect(),
+            OldRooms::These(these) => join.rooms.iter().chain(these).collect(),
+        };
+        let is_in: HashSet<&Room> = had.iter().map(|(room, _)| room).collect();
+        let rooms: Vec<(Room, u64)> = had.iter().filter(|(room, _)| stays.contains(room)).cloned().collect();
+        if rooms.len() + join.rooms.len() > 2 * SPACE_ROOMS_PER_MEMBER_MAX {
+            return Err("too_many_rooms");
+        }
+        let (sid, joined) = (session.sid.clone(), session.joined);
+        let missed = self.ring.missed(&rooms, joined, heard, &sid, |room| is_in.contains(room));
+        Ok(Resumed { mark, sid, rooms, missed: missed.map_err(|_| "lost")? })
+    }
+
+    /// Ends the connection that still holds this session, and forgets the session when it is of no more use.
+    /// Somebody else who knows the secret ends nothing.
+    fn end_old(&mut self, since: &Since, person: Option<&Arc<str>>, forget: bool, new: &SpaceOutbox) {
+        let Some(mark) = Mark::of(&since.pid) else { return };
+        let Some(session) = self.sessions.get(&mark) else { return };
+        if differs(session.person.as_ref(), person) {
+            return;
+        }
+        if let Place::Here(old) = session.place
+            && let Some(attendee) = self.crowd.remove(old)
+        {
+            self.parts.metrics.members.dec();
+            if !attendee.seat.way.is(&new.way()) {
+                attendee.seat.way.close(Closed::TakenOver);
+            }
+        }
+        if forget {
+            self.sessions.remove(&mark);
+        }
+    }
+
+    pub(super) fn remembered(&self, pid: &str, now_ms: u64) -> Option<Remembered> {
+        let session = self.sessions.get(&Mark::of(pid)?)?;
+        let rooms = match &session.place {
+            Place::Here(member) => &self.crowd.get(*member)?.rooms,
+            Place::Away { since_ms, .. } if now_ms.saturating_sub(*since_ms) > self.window_ms() => {
+                return None;
+            }
+            Place::Away { rooms, .. } => rooms,
+        };
+        let rooms = rooms.iter().map(|(room, _)| room.clone()).collect();
+        Some(Remembered { person: session.person.clone(), rooms })
+    }
+
+    pub(super) fn enter(&mut self, member: MemberId, rooms: &[Room], reply: oneshot::Sender<bool>) {
+        let since = self.handed;
+        let changed = rooms.iter().filter(|room| self.crowd.enter(member, room, since)).count() > 0;
+        self.changed(member, changed, reply);
+    }
+
+    pub(super) fn exit(&mut self, member: MemberId, rooms: &[Room], reply: oneshot::Sender<bool>) {
+        let changed = rooms.iter().filter(|room| self.crowd.exit(member, room)).count() > 0;
+        self.changed(member, changed, reply);
+    }
+
+    fn changed(&mut self, member: MemberId, changed: bool, reply: oneshot::Sender<bool>) {
+        let session = self.crowd.get(member).and_then(|attendee| attendee.session);
+        match session.filter(|_| changed) {
+            Some(mark) => {
+                let _ = self.sessions.change(&mark);
+                self.waiting.push(reply);
+            }
+            None => drop(reply.send(true)),
+        }
+    }
+
+    /// A member leaves. One that was cut off before may still say that it does not come back.
+    pub(super) fn leave(&mut self, member: MemberId, recoverable: bool, now_ms: u64) {
+        let Some(attendee) = self.crowd.remove(member) else {
+            if !recoverable && let Some(mark) = self.sessions.of_absent(member) {
+                self.sessions.remove(&mark);
+            }
+            return;
+        };
+        self.parts.metrics.members.dec();
+        let Some(mark) = attendee.session else { return };
+        if !recoverable {
+            self.sessions.remove(&mark);
+        } else if let Some(session) = self.sessions.change(&mark) {
+            session.place = Place::Away { member: Some(member), since_ms: now_ms, rooms: attendee.rooms };
+        }
+    }
+
+    /// Those whose outbox is closed are not here any more.
+    pub(super) fn part_cut_off(&mut self, now_ms: u64) {
+        for member in std::mem::take(&mut self.cut_off) {
+            self.leave(member, true, now_ms);
+        }
+    }
+
+    /// The session's secret was not given out: it is of no use.
+    pub(super) fn forget_session(&mut self, member: MemberId) {
+        let mark = match self.crowd.get_mut(member) {
+            Some(attendee) => attendee.session.take(),
+            None => self.sessions.of_absent(member),
+        };
+        if let Some(mark) = mark {
+            self.sessions.remove(&mark);
+        }
+    }
+
+    /// The public id of somebody who went away.
+    pub(super) fn sid_of_absent(&self, member: MemberId) -> Option<Arc<str>> {
+        let mark = self.sessions.of_absent(member)?;
+        self.sessions.get(&mark).map(|session| session.sid.clone())
+    }
+
+    /// Whether a session can be promised now.
+    fn keeps(&self) -> bool {
+        let writable = |store: &crate::store::Store| *store.state().borrow() == StoreState::Writable;
+        self.parts.store.as_ref().is_some_and(writable) && !self.outgoing.is_sick()
+    }
+
+    fn when_written(&mut self) -> oneshot::Receiver<bool> {
+        let (written, wait) = oneshot::channel();
+        self.waiting.push(written);
+        wait
+    }
+}
+
+/// Whether both are known and are not the same.
+fn differs(one: Option<&Arc<str>>, other: Option<&Arc<str>>) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if one != other)
+}

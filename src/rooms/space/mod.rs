@@ -1,0 +1,280 @@
+//! A space: a set of rooms with one sequence of messages, and members who hear them.
+//!
+//! Owns who is in which room, the order of what is said, the messages kept for who was away, and sessions that
+//! can be taken up again, also after the program was killed. Does not know dialects, sockets, or what messages
+//! say.
+//!
+//! What is promised. A kept message is on disk before anybody hears it, and members hear kept messages in the
+//! order of their numbers. A number is given once, whatever happens to the program. Who takes a session up
+//! again hears every kept message of the rooms it was in and still may be in, since the last one it heard, once
+//! and in order; or is told that this is not possible. A message that passes is heard by who is here.
+
+mod actor;
+mod answering;
+mod crowd;
+mod event;
+mod ids;
+mod joining;
+mod load;
+mod offset;
+mod outbox;
+mod outgoing;
+mod ring;
+mod row;
+mod session;
+
+pub use crowd::Member;
+pub use event::{Except, MemberId, Room, RoomNameError, Said, Say, SpaceEvent};
+pub use outbox::{Closed, SpaceOutbox};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::actor::{Command, Parts};
+use crate::clock::Clock;
+use crate::config::limits::{
+    SPACE_FAREWELL_MAX, SPACE_MAILBOX, SPACE_MEMBERS_MAX, SPACE_RING_MAX_BYTES, SPACE_RING_MAX_MESSAGES,
+    SPACE_SESSION_WAIT, SPACE_SESSIONS_MAX, SPACE_WINDOW,
+};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// Why a space could not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SpaceError {
+    /// The disk could not be read when the space was opened.
+    #[error("the kept messages could not be read: {0}")]
+    Unreadable(String),
+    /// Too many members.
+    #[error("the space is full")]
+    Full,
+    /// More rooms than one member may be in, or one message may be for.
+    #[error("too many rooms")]
+    TooManyRooms,
+    /// The message is larger than a space takes.
+    #[error("the message is too large")]
+    TooLarge,
+    /// Too much waits to be written to disk.
+    #[error("too much waits to be kept; try again a little later")]
+    Busy,
+    /// The message should be kept and the disk does not take it: nobody hears it.
+    #[error("the message could not be kept: {0}")]
+    NotKept(String),
+    /// The computer gave no randomness for a new id.
+    #[error("the computer gave no randomness")]
+    NoRandomness,
+    /// The space has ended, or starts again.
+    #[error("the space has ended")]
+    Ended,
+}
+
+/// The bounds of one space.
+#[derive(Debug, Clone, Copy)]
+pub struct SpaceOptions {
+    /// How long messages are kept, and sessions wait.
+    pub window: Duration,
+    /// Kept messages, in bytes.
+    pub ring_max_bytes: usize,
+    /// Kept messages, in number.
+    pub ring_max_messages: usize,
+    /// Members at once.
+    pub members_max: usize,
+    /// Sessions: of who is here and of who may come back.
+    pub sessions_max: usize,
+}
+
+impl Default for SpaceOptions {
+    fn default() -> Self {
+        Self {
+            window: SPACE_WINDOW,
+            ring_max_bytes: SPACE_RING_MAX_BYTES,
+            ring_max_messages: SPACE_RING_MAX_MESSAGES,
+            members_max: SPACE_MEMBERS_MAX,
+            sessions_max: SPACE_SESSIONS_MAX,
+        }
+    }
+}
+
+/// What a client says of the session it wants to take up again.
+#[derive(Clone)]
+pub struct Since {
+    /// The secret id it was given.
+    pub pid: String,
+    /// The offset of the last kept message it heard; `None` when it heard none.
+    pub offset: Option<String>,
+}
+
+/// Which rooms of the old session stay, beyond those that the credentials give now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum OldRooms {
+    /// None.
+    #[default]
+    Dropped,
+    /// All of them.
+    Kept,
+    /// These, if it was in them: what the dialect looked at and allows.
+    These(Vec<Room>),
+}
+
+/// Who comes.
+pub struct Join {
+    /// Where what is said goes to.
+    pub outbox: SpaceOutbox,
+    /// Whose connection it is, if that is known. A session of one person is not taken up by another.
+    pub person: Option<Arc<str>>,
+    /// The rooms that the credentials give now.
+    pub rooms: Vec<Room>,
+    /// The session to take up again.
+    pub since: Option<Since>,
+    /// Whether there is to be a session at all.
+    pub recover: bool,
+    /// Which other rooms of the old session stay.
+    pub old_rooms: OldRooms,
+}
+
+/// Who came.
+#[derive(Debug)]
+pub struct Joined {
+    /// Which member it is from now on.
+    pub member: MemberId,
+    /// Its public id.
+    pub sid: Arc<str>,
+    /// The secret id with which it comes back: the old one exactly when the session was taken up. `None` when
+    /// there is no session, be it that none was asked for or that the disk does not take it.
+    pub pid: Option<String>,
+    /// The session was taken up, and `missed` is all that was missed.
+    pub recovered: bool,
+    /// The rooms it is in.
+    pub rooms: Vec<Room>,
+    /// What was missed, in order: to be sent before anything of the outbox.
+    pub missed: Vec<Arc<SpaceEvent>>,
+}
+
+/// What a session that waits knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Whose it is.
+    pub person: Option<Arc<str>>,
+    /// The rooms it was in.
+    pub rooms: Vec<Room>,
+}
+
+/// A handle on a space; cheap to clone. The last handle dropped ends it.
+#[derive(Clone)]
+pub struct Space(Arc<Handle>);
+
+struct Handle {
+    commands: mpsc::Sender<Command>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Space {
+    /// Opens a space: takes up what the disk has of it. One space of a name at a time. Without a store nothing
+    /// is kept, and nobody can take a session up again.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub async fn open(
+        name: &'static str,
+        store: Option<Store>,
+        clock: Clock,
+        metrics: Metrics,
+        options: SpaceOptions,
+    ) -> Result<Self, SpaceError> {
+        let parts = Parts { name, store, clock, metrics, options };
+        let start = parts.load().await?;
+        let (commands, mailbox) = mpsc::channel(SPACE_MAILBOX);
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(actor::run(parts, start, mailbox, stop.clone()));
+        tasks.close();
+        Ok(Self(Arc::new(Handle { commands, stop, tasks })))
+    }
+
+    /// Joins. Waits a bounded time until the session is on disk, so that it is there also when the program is
+    /// killed.
+    ///
+    /// # Errors
+    /// When the space or its rooms are full, or it has ended.
+    pub async fn join(&self, join: Join) -> Result<Joined, SpaceError> {
+        let (reply, answer) = oneshot::channel();
+        let (mut joined, durable) = self.ask(Command::Join { join: Box::new(join), reply }, answer).await??;
+        let Some(durable) = durable else { return Ok(joined) };
+        let is_durable = matches!(timeout(SPACE_SESSION_WAIT, durable).await, Ok(Ok(true)));
+        if !is_durable && !joined.recovered {
+            // A promise that the disk does not keep is not given. Who came back has its old row.
+            joined.pid = None;
+            let _ = self.0.commands.send(Command::Forget { member: joined.member }).await;
+        }
+        Ok(joined)
+    }
+
+    /// What a session knows, for a dialect that asks about each old room. Nothing when it cannot be taken up.
+    pub async fn remembered(&self, since: &Since) -> Option<Remembered> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Remembered { pid: since.pid.clone(), reply }, answer).await.ok()?
+    }
+
+    /// Brings a member into rooms. Waits as [`Space::join`] does.
+    pub async fn enter(&self, member: MemberId, rooms: Vec<Room>) {
+        self.change(|reply| Command::Enter { member, rooms, reply }).await;
+    }
+
+    /// Takes a member out of rooms. Waits as [`Space::join`] does.
+    pub async fn exit(&self, member: MemberId, rooms: Vec<Room>) {
+        self.change(|reply| Command::Exit { member, rooms, reply }).await;
+    }
+
+    /// A member leaves. `recoverable`: the connection was lost, and its session waits for the window; otherwise
+    /// it is forgotten.
+    pub async fn leave(&self, member: MemberId, recoverable: bool) {
+        let _ = self.0.commands.send(Command::Leave { member, recoverable }).await;
+    }
+
+    /// Says something. A kept message is on disk when this returns.
+    ///
+    /// # Errors
+    /// When it is too large, or should be kept and cannot be: then nobody hears it.
+    pub async fn say(&self, say: Say) -> Result<Said, SpaceError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Say { say: Box::new(say), reply }, answer).await?
+    }
+
+    /// Who is in a room.
+    pub async fn members(&self, room: &Room) -> Vec<Member> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Members { room: room.clone(), reply }, answer).await.unwrap_or_default()
+    }
+
+    /// The rooms that somebody is in, with how many members.
+    pub async fn rooms(&self) -> Vec<(Room, usize)> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Rooms { reply }, answer).await.unwrap_or_default()
+    }
+
+    /// Closes every outbox, writes what is on its way and ends, within a bounded time. Sessions wait on disk.
+    pub async fn stop(&self) {
+        self.0.stop.cancel();
+        if timeout(2 * SPACE_FAREWELL_MAX, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!("a space did not end in time");
+        }
+    }
+
+    async fn change(&self, command: impl FnOnce(oneshot::Sender<bool>) -> Command) {
+        let (reply, durable) = oneshot::channel();
+        if self.0.commands.send(command(reply)).await.is_ok() {
+            let _ = timeout(SPACE_SESSION_WAIT, durable).await;
+        }
+    }
+
+    async fn ask<T>(&self, command: Command, answer: oneshot::Receiver<T>) -> Result<T, SpaceError> {
+        self.0.commands.send(command).await.map_err(|_| SpaceError::Ended)?;
+        answer.await.map_err(|_| SpaceError::Ended)
+    }
+}

@@ -1,0 +1,279 @@
+//! The bounded queue between spaces and one connection.
+//!
+//! Owns the order of what a connection hears and the bound on what waits for it. Nothing is dropped in silence:
+//! over the bound the queue closes with a reason, and the member takes its session up again. Does not know
+//! sockets or frames.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::event::{MemberId, SpaceEvent};
+use crate::config::limits::{OUTBOX_TAKE_MAX_BYTES, SPACE_OUTBOX_MAX_BYTES};
+use crate::telemetry::Metrics;
+
+/// What one queued event costs beside its bytes.
+const SLOT_BYTES: usize = 64;
+/// Places that an empty queue keeps ready.
+const SLOTS_KEPT: usize = 8;
+
+/// Why an outbox is closed. Whatever the reason, a session that can be taken up again stays so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// The reader was too slow for its bound.
+    Overflow,
+    /// The same session was taken up on another connection.
+    TakenOver,
+    /// The space has ended or starts again.
+    Ended,
+    /// The connection's own side closed it.
+    Left,
+}
+
+impl Closed {
+    /// The word it is counted and logged by.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Overflow => "outbox_overflow",
+            Self::TakenOver => "taken_over",
+            Self::Ended => "space_ended",
+            Self::Left => "left",
+        }
+    }
+}
+
+/// The reading end of the bounded queue to one connection, shared by all its members; cheap to clone. With the
+/// last clone dropped, its members are gone as if the connection was lost.
+#[derive(Clone)]
+pub struct SpaceOutbox(Arc<Reader>);
+
+struct Reader(Way);
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.close(Closed::Left);
+    }
+}
+
+/// The writing end; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Way(Arc<Shared>);
+
+struct Shared {
+    queue: Mutex<Queue>,
+    ready: Notify,
+    most: usize,
+    metrics: Metrics,
+}
+
+#[derive(Default)]
+struct Queue {
+    slots: VecDeque<(MemberId, Arc<SpaceEvent>)>,
+    bytes: usize,
+    closed: Option<Closed>,
+}
+
+impl SpaceOutbox {
+    /// An empty outbox.
+    #[must_use]
+    pub fn new(metrics: &Metrics) -> Self {
+        Self::with_bound(metrics, SPACE_OUTBOX_MAX_BYTES)
+    }
+
+    /// The same with another bound, in bytes.
+    #[must_use]
+    pub fn with_bound(metrics: &Metrics, most: usize) -> Self {
+        let (queue, ready) = (Mutex::default(), Notify::new());
+        let way = Way(Arc::new(Shared { queue, ready, most, metrics: metrics.clone() }));
+        Self(Arc::new(Reader(way)))
+    }
+
+    /// Waits until something is there, then takes what is there, in order: all of it, or as much as a socket
+    /// should hold at once. One task takes; it may give up waiting and wait again.
+    ///
+    /// # Errors
+    /// When the outbox is closed: nothing comes any more, and what waited was dropped.
+    pub async fn take(&self) -> Result<Vec<(MemberId, Arc<SpaceEvent>)>, Closed> {
+        loop {
+            let taken = self.take_now()?;
+            if !taken.is_empty() {
+                return Ok(taken);
+            }
+            self.0.0.0.ready.notified().await;
+        }
+    }
+
+    /// As [`SpaceOutbox::take`], without waiting: empty when nothing is there.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take_now(&self) -> Result<Vec<(MemberId, Arc<SpaceEvent>)>, Closed> {
+        let mut queue = self.0.0.lock();
+        if let Some(why) = queue.closed {
+            return Err(why);
+        }
+        let mut bytes = 0;
+        let mut count = 0;
+        while let Some((_, event)) = queue.slots.get(count)
+            && bytes < OUTBOX_TAKE_MAX_BYTES
+        {
+            bytes += cost(event);
+            count += 1;
+        }
+        let taken: Vec<_> = queue.slots.drain(..count).collect();
+        queue.bytes -= bytes;
+        if queue.slots.is_empty() {
+            queue.slots.shrink_to(SLOTS_KEPT); // a burst is over
+        }
+        drop(queue);
+        self.0.0.0.metrics.outbox_bytes.dec_by(bytes as i64);
+        Ok(taken)
+    }
+
+    /// Why it is closed, if it is.
+    #[must_use]
+    pub fn closed(&self) -> Option<Closed> {
+        self.0.0.closed()
+    }
+
+    /// Closes it and drops what waits; the first reason stays.
+    pub fn close(&self, why: Closed) {
+        self.0.0.close(why);
+    }
+
+    /// Bytes that wait.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.0.0.lock().bytes
+    }
+
+    /// The writing end.
+    pub(super) fn way(&self) -> Way {
+        self.0.0.clone()
+    }
+}
+
+impl Way {
+    /// Why it is closed, if it is.
+    pub(super) fn closed(&self) -> Option<Closed> {
+        self.lock().closed
+    }
+
+    /// Closes it and drops what waits; the first reason stays.
+    pub(super) fn close(&self, why: Closed) {
+        let mut queue = self.lock();
+        let freed = queue.close(why);
+        drop(queue);
+        self.0.metrics.outbox_bytes.dec_by(freed as i64);
+        self.0.ready.notify_one();
+    }
+
+    /// Whether both are the same one.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Queues an event; `false` when it is closed, now or before. One that is larger than the bound fits when
+    /// nothing else waits.
+    pub(super) fn push(&self, member: MemberId, event: &Arc<SpaceEvent>) -> bool {
+        let more = cost(event);
+        let mut queue = self.lock();
+        if queue.closed.is_some() {
+            return false;
+        }
+        if !queue.slots.is_empty() && queue.bytes + more > self.0.most {
+            let freed = queue.close(Closed::Overflow);
+            drop(queue);
+            self.0.metrics.outbox_bytes.dec_by(freed as i64);
+            self.0.metrics.refuse(Closed::Overflow.word());
+            self.0.ready.notify_one();
+            return false;
+        }
+        queue.bytes += more;
+        queue.slots.push_back((member, event.clone()));
+        drop(queue);
+        self.0.metrics.outbox_bytes.inc_by(more as i64);
+        self.0.ready.notify_one();
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn close(&mut self, why: Closed) -> usize {
+        self.closed.get_or_insert(why);
+        self.slots = VecDeque::new();
+        std::mem::take(&mut self.bytes)
+    }
+}
+
+fn cost(event: &SpaceEvent) -> usize {
+    SLOT_BYTES + event.len()
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let left = self.queue.get_mut().unwrap_or_else(PoisonError::into_inner).bytes;
+        self.metrics.outbox_bytes.dec_by(left as i64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rooms::Frames;
+
+    fn event(bytes: usize) -> Arc<SpaceEvent> {
+        Arc::new(SpaceEvent {
+            seq: None,
+            offset: None,
+            after: None,
+            name: "n".into(),
+            body: vec![b'1'; bytes].into(),
+            attachments: Vec::new(),
+            frames: Frames::default(),
+        })
+    }
+
+    #[test]
+    fn a_slow_reader_is_cut_off_with_a_reason_and_its_memory_is_freed() {
+        let metrics = Metrics::new();
+        let outbox = SpaceOutbox::with_bound(&metrics, 10_000);
+        let me = MemberId(1);
+        let way = outbox.way();
+        assert!(way.push(me, &event(20_000)), "a large message fits when nothing waits");
+        assert!(!way.push(me, &event(1)));
+        assert_eq!(outbox.closed(), Some(Closed::Overflow));
+        assert_eq!(outbox.take_now().unwrap_err(), Closed::Overflow);
+        assert!(!way.push(me, &event(1)));
+        outbox.close(Closed::Left);
+        assert_eq!(outbox.closed(), Some(Closed::Overflow), "the first reason stays");
+        assert_eq!((outbox.waiting_bytes(), metrics.outbox_bytes.get()), (0, 0));
+    }
+
+    #[test]
+    fn a_reader_takes_in_order_and_in_pieces() {
+        let metrics = Metrics::new();
+        let outbox = SpaceOutbox::new(&metrics);
+        for n in 0..300 {
+            assert!(outbox.way().push(MemberId(n), &event(1_000)));
+        }
+        let (mut heard, mut largest) = (Vec::new(), 0);
+        loop {
+            let taken = outbox.take_now().unwrap();
+            if taken.is_empty() {
+                break;
+            }
+            largest = largest.max(taken.len());
+            heard.extend(taken.iter().map(|(member, _)| member.0));
+        }
+        assert!(heard.iter().copied().eq(0..300));
+        assert!(largest < 100, "{largest} at once");
+        assert_eq!(metrics.outbox_bytes.get(), 0);
+    }
+}

@@ -1,0 +1,189 @@
+//! Sessions: what a client that was cut off takes up again.
+//!
+//! Owns the secret id (of which only a hash is kept), the public id, and how long a session waits. Does not
+//! know messages.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::event::{MemberId, Room};
+
+/// Longest text that is looked at as a secret id.
+const SECRET_MAX_BYTES: usize = 128;
+/// Six random bits for each: 192 bits.
+const SECRET_CHARS: usize = 32;
+/// 120 bits.
+const PUBLIC_CHARS: usize = 20;
+/// When too many sessions wait, this part of them gives way at once.
+const GIVE_WAY: usize = 64;
+
+/// What is kept of a secret id: its SHA-256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Mark(pub(super) [u8; 32]);
+
+impl Mark {
+    /// The mark of a secret that somebody brought; `None` for what cannot be one.
+    pub(super) fn of(secret: &str) -> Option<Self> {
+        let fits = (1..=SECRET_MAX_BYTES).contains(&secret.len());
+        fits.then(|| Self(Sha256::digest(secret.as_bytes()).into()))
+    }
+}
+
+/// A new secret id; `None` when the computer gives no randomness.
+pub(super) fn secret_id() -> Option<String> {
+    random_text::<SECRET_CHARS>()
+}
+
+/// A new public id.
+pub(super) fn public_id() -> Option<Arc<str>> {
+    random_text::<PUBLIC_CHARS>().map(Arc::from)
+}
+
+fn random_text<const N: usize>() -> Option<String> {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut bytes = [0u8; N];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte & 63)])).collect())
+}
+
+/// Somebody who is here, or may come back.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) sid: Arc<str>,
+    pub(super) person: Option<Arc<str>>,
+    /// The last number that had been handed out when it began.
+    pub(super) joined: u64,
+    pub(super) place: Place,
+}
+
+/// Where the holder of a session is.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// Here, as this member, which knows its rooms.
+    Here(MemberId),
+    /// Away.
+    Away {
+        /// Who it was; `None` after a restart.
+        member: Option<MemberId>,
+        /// Since when.
+        since_ms: u64,
+        /// The rooms it was in, each since a number.
+        rooms: Vec<(Room, u64)>,
+    },
+}
+
+/// All sessions of a space.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    all: HashMap<Mark, Session>,
+    /// Those that are not on disk as they are here.
+    dirty: HashSet<Mark>,
+    most: usize,
+}
+
+impl Sessions {
+    pub(super) fn new(most: usize) -> Self {
+        Self { all: HashMap::new(), dirty: HashSet::new(), most }
+    }
+
+    pub(super) fn get(&self, mark: &Mark) -> Option<&Session> {
+        self.all.get(mark)
+    }
+
+    /// The session, to be changed: it is written to disk again.
+    pub(super) fn change(&mut self, mark: &Mark) -> Option<&mut Session> {
+        let session = self.all.get_mut(mark)?;
+        self.dirty.insert(*mark);
+        Some(session)
+    }
+
+    /// Adds one from the disk. `ended`: there it says that its member is here, which is over.
+    pub(super) fn load(&mut self, mark: Mark, session: Session, ended: bool) {
+        if ended {
+            self.dirty.insert(mark);
+        }
+        self.all.insert(mark, session);
+    }
+
+    /// Adds one; `false` when there are too many, all of them here.
+    pub(super) fn add(&mut self, mark: Mark, session: Session) -> bool {
+        if self.all.len() >= self.most {
+            self.make_way();
+        }
+        if self.all.len() >= self.most {
+            return false;
+        }
+        self.all.insert(mark, session);
+        self.dirty.insert(mark);
+        true
+    }
+
+    /// Forgets one.
+    pub(super) fn remove(&mut self, mark: &Mark) -> Option<Session> {
+        let session = self.all.remove(mark)?;
+        self.dirty.insert(*mark);
+        Some(session)
+    }
+
+    /// Who it was that went away as this member.
+    pub(super) fn of_absent(&self, gone: MemberId) -> Option<Mark> {
+        let is_it =
+            |session: &Session| matches!(session.place, Place::Away { member, .. } if member == Some(gone));
+        self.all.iter().find(|(_, session)| is_it(session)).map(|(mark, _)| *mark)
+    }
+
+    /// Forgets who is away for longer than the window.
+    pub(super) fn sweep(&mut self, now_ms: u64, window_ms: u64) {
+        let dirty = &mut self.dirty;
+        self.all.retain(|mark, session| {
+            let stays = session.away_ms().is_none_or(|since| now_ms.saturating_sub(since) <= window_ms);
+            if !stays {
+                dirty.insert(*mark);
+            }
+            stays
+        });
+    }
+
+    /// The oldest beginning of all; `None` when there is no session.
+    pub(super) fn floor(&self) -> Option<u64> {
+        self.all.values().map(|session| session.joined).min()
+    }
+
+    /// Whether something is to be written.
+    pub(super) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Some of those to write; put back with [`Sessions::again`] when that fails.
+    pub(super) fn take_dirty(&mut self, most: usize) -> Vec<Mark> {
+        let taken: Vec<Mark> = self.dirty.iter().take(most).copied().collect();
+        taken.iter().for_each(|mark| _ = self.dirty.remove(mark));
+        taken
+    }
+
+    /// These did not reach the disk.
+    pub(super) fn again(&mut self, marks: Vec<Mark>) {
+        self.dirty.extend(marks);
+    }
+
+    fn make_way(&mut self) {
+        let mut away: Vec<(u64, Mark)> =
+            self.all.iter().filter_map(|(mark, session)| Some((session.away_ms()?, *mark))).collect();
+        away.sort_unstable_by_key(|(since, _)| *since);
+        for (_, mark) in away.iter().take((self.most / GIVE_WAY).max(1)) {
+            self.remove(mark);
+        }
+    }
+}
+
+impl Session {
+    /// Since when it is away, if it is.
+    pub(super) fn away_ms(&self) -> Option<u64> {
+        match self.place {
+            Place::Here(_) => None,
+            Place::Away { since_ms, .. } => Some(since_ms),
+        }
+    }
+}
