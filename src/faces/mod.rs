@@ -1,5 +1,6 @@
 //! One folder per dialect, translation only: between a socket and a handle of the core. Faces do not know each other.
 
+mod curia;
 pub mod door;
 pub mod loomio;
 pub mod own;
