@@ -113,6 +113,9 @@ pub const SPACE_SESSION_WAIT: Duration = Duration::from_secs(1);
 /// Messages waiting for one slow member, in bytes: four of the largest. What waits is shared with all others.
 /// Over it the member is cut off and takes its session up again.
 pub const SPACE_OUTBOX_MAX_BYTES: usize = 4 * MIB;
+/// What a member that is still here took from its outbox this long ago, in milliseconds, it has received: a dead
+/// connection is found out sooner.
+pub const SPACE_CONFIRMED_MS: u64 = 120_000;
 /// A space that ends waits this long for its last commits.
 pub const SPACE_FAREWELL_MAX: Duration = Duration::from_millis(1_500);
 

@@ -269,6 +269,29 @@ async fn a_session_is_taken_up_before_the_first_event_and_when_its_offset_has_ag
 }
 
 #[tokio::test]
+async fn what_somebody_said_itself_hours_ago_is_no_loss() {
+    let mut office = Office::new();
+    office.options.window = Duration::from_secs(3); // its housekeeping is done every 50 ms
+    let space = office.space().await;
+    let mut me = Client::came(&["a"], &space).await;
+    let mut gone = Client::came(&["a"], &space).await;
+    gone.lose(&space).await;
+    let mut words = say(&["a"], "mine");
+    words.except = vec![Except::Member(me.joined.as_ref().unwrap().member)];
+    space.say(words).await.unwrap();
+    for _ in 0..8 {
+        office.clock.advance(Duration::from_secs(31));
+        tokio::time::sleep(Duration::from_millis(120)).await;
+    }
+    let pid = me.pid.clone();
+    space.stop().await;
+    let space = office.space().await;
+    assert!(me.join(&space).await);
+    assert_eq!((me.heard().len(), &me.pid), (0, &pid));
+    assert!(!gone.join(&space).await);
+}
+
+#[tokio::test]
 async fn what_cannot_be_made_good_is_said() {
     let mut office = Office::new();
     office.options.ring_max_messages = 10;

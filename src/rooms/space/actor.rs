@@ -3,6 +3,7 @@
 //! It takes everything that is ready, changes state without awaiting, then hands over one commit; what a
 //! finished commit carried is handed out, in order.
 
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use super::ring::Ring;
 use super::session::{Place, Sessions};
 use super::{Closed, Join, Joined, Remembered, SpaceError, SpaceOptions, row};
 use crate::clock::Clock;
-use crate::config::limits::{COMMIT_ROWS_MAX, SPACE_BATCH_MAX, SPACE_FAREWELL_MAX};
+use crate::config::limits::{COMMIT_ROWS_MAX, SPACE_BATCH_MAX, SPACE_CONFIRMED_MS, SPACE_FAREWELL_MAX};
 use crate::store::{CommitError, Store, Table, Write};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Reason;
@@ -39,15 +40,44 @@ pub(super) type JoinReply = oneshot::Sender<Result<(Joined, Option<oneshot::Rece
 
 /// What is asked of a space.
 pub(super) enum Command {
-    Join { join: Box<Join>, reply: JoinReply },
-    Forget { member: MemberId },
-    Remembered { pid: String, reply: oneshot::Sender<Option<Remembered>> },
-    Enter { member: MemberId, rooms: Vec<Room>, reply: oneshot::Sender<bool> },
-    Exit { member: MemberId, rooms: Vec<Room>, reply: oneshot::Sender<bool> },
-    Leave { member: MemberId, recoverable: bool },
-    Say { say: Box<Say>, reply: SaidReply },
-    Members { room: Room, reply: oneshot::Sender<Vec<Member>> },
-    Rooms { reply: oneshot::Sender<Vec<(Room, usize)>> },
+    Join {
+        join: Box<Join>,
+        reply: JoinReply,
+    },
+    Forget {
+        member: MemberId,
+    },
+    Remembered {
+        pid: String,
+        reply: oneshot::Sender<Option<Remembered>>,
+    },
+    Enter {
+        member: MemberId,
+        rooms: Vec<Room>,
+        reply: oneshot::Sender<bool>,
+    },
+    Exit {
+        member: MemberId,
+        rooms: Vec<Room>,
+        reply: oneshot::Sender<bool>,
+    },
+    Leave {
+        member: MemberId,
+        recoverable: bool,
+    },
+    Say {
+        say: Box<Say>,
+        reply: SaidReply,
+    },
+    Members {
+        room: Room,
+        reply: oneshot::Sender<Vec<Member>>,
+    },
+    Rooms {
+        reply: oneshot::Sender<Vec<(Room, usize)>>,
+    },
+    #[cfg(test)]
+    Fail,
 }
 
 /// What a space is made with.
@@ -114,6 +144,8 @@ pub(super) struct Actor {
     pub(super) handed: u64,
     /// The offset of `handed`.
     pub(super) mark: Arc<str>,
+    /// What had been handed out when, since members may not have received it yet.
+    handed_at: VecDeque<(u64, u64)>,
     /// Who waits for a session's row that is not handed over yet.
     pub(super) waiting: Vec<oneshot::Sender<bool>>,
     /// Members whose outbox was found closed.
@@ -137,6 +169,7 @@ impl Actor {
             seq: start.seq,
             handed: start.seq,
             mark: offset(parts.name, start.seq),
+            handed_at: VecDeque::new(),
             waiting: Vec::new(),
             cut_off: Vec::new(),
             alive_ms: 0,
@@ -213,8 +246,35 @@ impl Actor {
         let closed = self.crowd.seats().filter(|seat| seat.way.closed().is_some());
         self.cut_off.extend(closed.map(|seat| seat.member.id));
         self.sessions.sweep(now_ms, self.window_ms());
+        self.confirm(now_ms);
         self.ring.forget(self.sessions.floor().unwrap_or(self.handed));
         self.tidy = true;
+    }
+
+    /// A member that is here for so long that its connection would have been found dead has received what was
+    /// handed out before: what left the ring since then is no reason to doubt its session.
+    fn confirm(&mut self, now_ms: u64) {
+        self.handed_at.push_back((now_ms, self.handed));
+        let mut confirmed = None;
+        while let Some(at) = self.handed_at.front().filter(|at| at.0 + SPACE_CONFIRMED_MS <= now_ms) {
+            confirmed = Some(*at);
+            self.handed_at.pop_front();
+        }
+        let Some((at_ms, seq)) = confirmed else { return };
+        let every_ms = self.window_ms() / 4;
+        for attendee in self.crowd.attendees() {
+            let Some(mark) = attendee.session else { continue };
+            let Some(joined) = self.sessions.get(&mark).map(|session| session.joined) else { continue };
+            let is_due = attendee.came_ms <= at_ms && attendee.confirmed_ms + every_ms <= now_ms;
+            if !is_due || !self.ring.is_in_doubt(&attendee.rooms, joined) || attendee.seat.way.holds(seq) {
+                continue;
+            }
+            attendee.confirmed_ms = now_ms;
+            attendee.rooms.iter_mut().for_each(|(_, since)| *since = seq.max(*since));
+            if let Some(session) = self.sessions.change(&mark) {
+                session.joined = seq.max(joined);
+            }
+        }
     }
 
     /// Hands over what is to be written.

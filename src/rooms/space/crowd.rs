@@ -35,6 +35,10 @@ pub(super) struct Attendee {
     /// The rooms it is in, each since a number.
     pub(super) rooms: Vec<(Room, u64)>,
     pub(super) session: Option<Mark>,
+    /// Since when it is here.
+    pub(super) came_ms: u64,
+    /// When its session was last brought up to date with what it surely received.
+    pub(super) confirmed_ms: u64,
 }
 
 /// Everybody.
@@ -132,6 +136,11 @@ impl Crowd {
     /// Everybody, whatever the room.
     pub(super) fn seats(&self) -> impl Iterator<Item = &Seat> {
         self.all.values().map(|attendee| &*attendee.seat)
+    }
+
+    /// Every member's own things.
+    pub(super) fn attendees(&mut self) -> impl Iterator<Item = &mut Attendee> {
+        self.all.values_mut()
     }
 
     /// Who is in a room.

@@ -125,9 +125,10 @@ impl Actor {
         rooms: Vec<(Room, u64)>,
         session: Option<Mark>,
     ) {
+        let now_ms = self.now_ms();
         let member = Member { id, sid, person: join.person.clone() };
         let seat = Arc::new(Seat { member, way: join.outbox.way() });
-        self.crowd.add(Attendee { seat, rooms, session });
+        self.crowd.add(Attendee { seat, rooms, session, came_ms: now_ms, confirmed_ms: 0 });
         self.parts.metrics.members.inc();
     }
 

@@ -47,6 +47,8 @@ pub(super) fn load(
     options: &SpaceOptions,
     metrics: &Metrics,
 ) -> Result<Start, SpaceError> {
+    // Behind whatever the space's last life handed over.
+    let _ = store.commit(Vec::new()).map(tokio::sync::oneshot::Receiver::blocking_recv);
     match read(store, space, now_ms, options, metrics) {
         Ok(start) => Ok(start),
         Err(ReadError::Disk(why)) => Err(SpaceError::Unreadable(why)),

@@ -22,6 +22,8 @@ mod outgoing;
 mod ring;
 mod row;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use crowd::Member;
 pub use event::{Except, MemberId, Room, RoomNameError, Said, Say, SpaceEvent};

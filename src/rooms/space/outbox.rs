@@ -170,6 +170,12 @@ impl Way {
         self.0.ready.notify_one();
     }
 
+    /// Whether a kept message up to this number still waits.
+    pub(super) fn holds(&self, upto: u64) -> bool {
+        let queue = self.lock();
+        queue.slots.iter().find_map(|(_, event)| event.seq).is_some_and(|first| first <= upto)
+    }
+
     /// Whether both are the same one.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

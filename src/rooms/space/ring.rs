@@ -211,6 +211,14 @@ impl Ring {
         Ok(missed)
     }
 
+    /// Whether something that left the ring stands between a member and taking its session up, as far as the
+    /// ring can tell.
+    pub(super) fn is_in_doubt(&self, rooms: &[(Room, u64)], joined: u64) -> bool {
+        let of_room =
+            |(room, since): &(Room, u64)| self.rooms.get(room).is_some_and(|place| place.gone > *since);
+        self.gone > joined || rooms.iter().any(of_room)
+    }
+
     /// Forgets what nobody can ask about: no session is older than `floor`. When still too many rooms are
     /// known, forgets those longest ago, which from then on counts against everybody.
     pub(super) fn forget(&mut self, floor: u64) {

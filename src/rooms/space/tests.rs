@@ -1,0 +1,157 @@
+//! What only the inside can show: faults, damage, bounds.
+
+use super::ring::{Kept, Ring};
+use super::session::{Mark, Place, Session, Sessions};
+use super::*;
+use crate::config::limits::SPACE_GONE_ROOMS_MAX;
+use crate::store::{Table, Write};
+
+fn room(name: &str) -> Room {
+    Room::new(name).unwrap()
+}
+
+fn say(to: &str, body: &'static str) -> Say {
+    Say {
+        to: vec![room(to)],
+        except: Vec::new(),
+        name: "n".into(),
+        body: body.into(),
+        attachments: Vec::new(),
+        keep: true,
+        id: None,
+    }
+}
+
+async fn open(store: &Store) -> Space {
+    let (clock, options) = (Clock::manual(1_000_000), SpaceOptions::default());
+    Space::open("s", Some(store.clone()), clock, Metrics::new(), options).await.unwrap()
+}
+
+async fn join(space: &Space, outbox: &SpaceOutbox, pid: Option<&String>) -> Joined {
+    let since = pid.map(|pid| Since { pid: pid.clone(), offset: None });
+    let (outbox, rooms) = (outbox.clone(), vec![room("a")]);
+    let join = Join { outbox, person: None, rooms, since, recover: true, old_rooms: OldRooms::Dropped };
+    space.join(join).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_space_that_fails_starts_again_and_everybody_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &Clock::real(), &Metrics::new()).unwrap();
+    let space = open(&store).await;
+    let outbox = SpaceOutbox::new(&Metrics::new());
+    let pid = join(&space, &outbox, None).await.pid;
+    assert_eq!(space.say(say("a", "1")).await.unwrap().seq, Some(1));
+    space.0.commands.send(Command::Fail).await.unwrap();
+    while outbox.take().await.is_ok() {}
+    assert_eq!(outbox.closed(), Some(Closed::Ended));
+    let again = SpaceOutbox::new(&Metrics::new());
+    let joined = join(&space, &again, pid.as_ref()).await;
+    assert!(joined.recovered);
+    assert_eq!(joined.missed.len(), 1);
+    assert_eq!(space.say(say("a", "2")).await.unwrap(), Said { seq: Some(2), reached: 1, repeated: false });
+}
+
+#[tokio::test]
+async fn damaged_rows_cost_the_sessions_and_no_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &Clock::real(), &Metrics::new()).unwrap();
+    let space = open(&store).await;
+    let outbox = SpaceOutbox::new(&Metrics::new());
+    let pid = join(&space, &outbox, None).await.pid;
+    let before = space.say(say("a", "1")).await.unwrap().seq.unwrap();
+    space.stop().await;
+    let put =
+        Write::Put { table: Table::Messages, key: row::key_message("s", before), value: "rubbish".into() };
+    store.commit(vec![put]).unwrap().await.unwrap().unwrap();
+    let space = open(&store).await;
+    let joined = join(&space, &SpaceOutbox::new(&Metrics::new()), pid.as_ref()).await;
+    assert!(!joined.recovered && joined.pid.is_some());
+    assert!(space.say(say("a", "2")).await.unwrap().seq.unwrap() > before);
+    space.stop().await;
+    // The next start is a clean one.
+    let joined = join(&open(&store).await, &SpaceOutbox::new(&Metrics::new()), joined.pid.as_ref()).await;
+    assert!(joined.recovered);
+}
+
+fn kept(seq: u64, to: &str) -> Kept {
+    Kept {
+        seq,
+        at_ms: seq,
+        to: vec![room(to)],
+        except: Vec::new(),
+        id: None,
+        name: "n".into(),
+        body: "1".into(),
+        attachments: Vec::new(),
+        shared: std::sync::Weak::new(),
+    }
+}
+
+#[test]
+fn a_row_reads_back_as_it_was_and_a_cut_one_does_not() {
+    let mut message = kept(7, "a");
+    message.except = vec![ring::Spared::Sid("x".into()), ring::Spared::Room(room("é"))];
+    message.attachments = vec!["bin".into()];
+    message.id = Some("id".into());
+    let bytes = row::message(&message);
+    let read = row::read_message(7, bytes.clone()).unwrap();
+    assert_eq!(format!("{read:?}"), format!("{message:?}"));
+    let body = message.body.len();
+    for cut in 0..bytes.len() - body {
+        assert!(row::read_message(7, bytes.slice(..cut)).is_none(), "{cut}");
+    }
+}
+
+#[test]
+fn what_is_known_of_messages_that_left_is_bounded_and_never_too_kind() {
+    let options = SpaceOptions { ring_max_messages: 0, ..SpaceOptions::default() };
+    let mut ring = Ring::new("s", &options, &Metrics::new());
+    let rooms = SPACE_GONE_ROOMS_MAX as u64 + 10;
+    for seq in 1..=rooms {
+        ring.add(kept(seq, &format!("r{seq}")));
+        ring.trim(seq);
+    }
+    let missed = |ring: &mut Ring, seq: u64, since| {
+        ring.missed(&[(room(&format!("r{seq}")), since)], since, 0, "sid", |_| false)
+            .map(|missed| missed.len())
+    };
+    assert!(missed(&mut ring, 1, 0).is_err());
+    assert_eq!(missed(&mut ring, 1, 1), Ok(0));
+    ring.forget(0);
+    let mut writes = Vec::new();
+    let first = ring.leave_disk(rooms, &mut writes).len();
+    assert_eq!(first as u64, rooms);
+    let puts = writes.iter().filter(|write| matches!(write, Write::Put { .. })).count();
+    assert!(puts <= SPACE_GONE_ROOMS_MAX, "{puts} rooms stay known");
+    assert!(missed(&mut ring, 1, 0).is_err());
+    assert!(missed(&mut ring, 1, 1).is_err(), "less is known: it may have missed something");
+    assert!(missed(&mut ring, rooms, rooms - 1).is_err());
+    assert_eq!(missed(&mut ring, rooms, rooms), Ok(0));
+    // No session is older than the last message: nothing needs to be known.
+    ring.forget(rooms);
+    assert_eq!(missed(&mut ring, rooms, rooms), Ok(0));
+    writes.clear();
+    ring.leave_disk(rooms, &mut writes);
+    assert_eq!(writes.iter().filter(|write| matches!(write, Write::Put { .. })).count(), 1, "the head");
+}
+
+#[test]
+fn when_sessions_are_too_many_those_away_longest_give_way() {
+    let mut sessions = Sessions::new(100);
+    let mark = |n: u8| Mark([n; 32]);
+    let session = |place| Session { sid: "s".into(), person: None, joined: 0, place };
+    for n in 0..100 {
+        let place = match n % 2 {
+            0 => Place::Here(MemberId(n.into())),
+            _ => Place::Away { member: None, since_ms: 1_000 - u64::from(n), rooms: Vec::new() },
+        };
+        assert!(sessions.add(mark(n), session(place)));
+    }
+    for n in 100..150 {
+        assert!(sessions.add(mark(n), session(Place::Here(MemberId(n.into())))));
+    }
+    assert!(sessions.get(&mark(99)).is_none(), "the first to go");
+    assert!((0..50).all(|n| sessions.get(&mark(2 * n)).is_some()), "who is here stays");
+    assert!(!sessions.add(mark(200), session(Place::Here(MemberId(200)))), "everybody is here");
+}
