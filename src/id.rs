@@ -85,8 +85,66 @@ pub struct DocName(Arc<str>);
 pub enum DocKind {
     /// `record:<id>`: the text of that record. It exists once the record was made.
     Record(RecordId),
+    /// `<type>-<id>-<field>` or `<type>-new-<owner>-…`: a text of one of Loomio's records, or a draft of one.
+    Loomio(LoomioDoc),
     /// Any other name: it exists from its first edit.
     Free,
+}
+
+/// Loomio's types of records that have texts (reference/loomio.md 3.4).
+const LOOMIO_TYPES: &[&str] = &[
+    "comment",
+    "discussion",
+    "poll",
+    "stance",
+    "outcome",
+    "pollTemplate",
+    "discussionTemplate",
+    "group",
+    "user",
+];
+
+/// What the name of a Loomio document says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoomioDoc {
+    /// The type of its record: one of nine.
+    pub of: &'static str,
+    /// Which record.
+    pub which: LoomioRecord,
+}
+
+/// Which record a Loomio document belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoomioRecord {
+    /// One that is there.
+    Saved(u64),
+    /// One that somebody is making: whose it is, then what it is for, as the name has it.
+    New(String),
+}
+
+impl LoomioDoc {
+    fn parse(name: &str) -> Option<Self> {
+        let (of, rest) = name.split_once('-')?;
+        let of = LOOMIO_TYPES.iter().find(|known| **known == of)?;
+        let (id, rest) = rest.split_once('-').filter(|(_, rest)| !rest.is_empty())?;
+        let which = match id {
+            "new" => LoomioRecord::New(rest.to_owned()),
+            id if id.bytes().all(|byte| byte.is_ascii_digit()) => LoomioRecord::Saved(id.parse().ok()?),
+            _ => return None,
+        };
+        Some(Self { of, which })
+    }
+
+    /// Whether it is a draft of this owner: a user's id, or a visitor's token, which may hold hyphens itself.
+    #[must_use]
+    pub fn is_draft_of(&self, owner: &str) -> bool {
+        match &self.which {
+            LoomioRecord::New(rest) => {
+                !owner.is_empty() && rest.strip_prefix(owner).is_some_and(|rest| rest.starts_with('-'))
+            }
+            LoomioRecord::Saved(_) => false,
+        }
+    }
 }
 
 impl DocName {
@@ -121,7 +179,7 @@ impl DocName {
     pub fn kind(&self) -> DocKind {
         match self.0.strip_prefix("record:").map(RecordId::parse) {
             Some(Ok(id)) => DocKind::Record(id),
-            _ => DocKind::Free,
+            _ => LoomioDoc::parse(&self.0).map_or(DocKind::Free, DocKind::Loomio),
         }
     }
 
@@ -163,6 +221,24 @@ mod tests {
         let record = DocName::parse("record:a-1").unwrap();
         assert_eq!(record.kind(), DocKind::Record(RecordId::parse("a-1").unwrap()));
         assert_eq!(DocName::parse("notes").unwrap().kind(), DocKind::Free);
+        let saved = LoomioDoc { of: "comment", which: LoomioRecord::Saved(456) };
+        assert_eq!(DocName::parse("comment-456-body").unwrap().kind(), DocKind::Loomio(saved));
+        for free in [
+            "comment",
+            "comment-456",
+            "comment-456-",
+            "comment-x-body",
+            "user-guide",
+            "user-new-",
+            "Poll-1-x",
+        ] {
+            assert_eq!(DocName::parse(free).unwrap().kind(), DocKind::Free, "{free}");
+        }
+        let DocKind::Loomio(draft) = DocName::parse("group-new-a-b-c-description").unwrap().kind() else {
+            panic!()
+        };
+        assert!(draft.is_draft_of("a-b-c") && draft.is_draft_of("a"));
+        assert!(!draft.is_draft_of("a-b-c-description") && !draft.is_draft_of("") && !draft.is_draft_of("b"));
         for bad in ["", "a\nb", "record:", "record:../x", &"x".repeat(256)] {
             assert!(DocName::parse(bad).is_err(), "{bad:?}");
         }

@@ -16,16 +16,18 @@ use tokio_util::sync::CancellationToken;
 
 pub use handle::Handle;
 
-use crate::auth::{AdminFileError, Auth};
+use crate::auth::{AdminFileError, App, Auth};
 use crate::bus::{Bus, BusError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::limits::STOP_DEADLINE;
 use crate::faces::door::{self, Door, Guard, Names, Refusals};
+use crate::faces::loomio::{self, LoomioFace};
 use crate::faces::own::{self, OwnFace};
 use crate::faces::yjs::{self, YjsFace};
+use crate::outbound::Outbound;
 use crate::records::Records;
-use crate::rooms::Rooms;
+use crate::rooms::{Documents, Rooms};
 use crate::scribe::Scribe;
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
@@ -97,8 +99,9 @@ impl Server {
         })?;
         let bus = Bus::open(&config.data.join("bus"), &clock)?;
         let auth = Auth::open(&config.data, store.clone(), bus.clone(), clock.clone())?;
-        let (free, realtime) = (config.documents_free, config.realtime.clone());
-        let rooms = Rooms::with(store.clone(), clock.clone(), metrics.clone(), free, realtime);
+        let loomio = loomio(&config, &auth, &bus, &metrics);
+        let realtime = config.realtime.clone();
+        let rooms = Rooms::with(store.clone(), clock.clone(), metrics.clone(), documents(&config), realtime);
         log_start(&config, address);
         let names = Names::new(config.hosts, config.origins);
         let (desk, wishes) = FrontDesk::open(store.clone(), address)?;
@@ -124,7 +127,7 @@ impl Server {
             metrics: metrics.clone(),
             refusals: Refusals::default(),
         };
-        let routes = door::stack(yjs.merge(own), guard);
+        let routes = door::stack(yjs.merge(loomio).merge(own), guard);
         let door = Door::new(routes, config.realtime.connections_per_ip, metrics.clone());
         let network = Network::new(door.clone(), names, address, wishes);
         let handle = Handle::new(auth.clone(), rooms.clone(), desk);
@@ -202,6 +205,21 @@ impl Server {
     }
 }
 
+fn documents(config: &Config) -> Documents {
+    Documents { free: config.documents_free, loomio_decides: config.loomio.app_url.is_some() }
+}
+
+/// Loomio's routes, and who decides about its documents.
+fn loomio(config: &Config, auth: &Auth, bus: &Bus, metrics: &Metrics) -> axum::Router {
+    let outbound = Outbound::new(config.outbound_allow.clone());
+    auth.set_visitors(config.loomio.visitors);
+    if let Some(app) = App::new(outbound, &config.loomio) {
+        auth.ask_app(app);
+    }
+    let (auth, bus, metrics) = (auth.clone(), bus.clone(), metrics.clone());
+    loomio::routes(LoomioFace { auth, bus, metrics, options: config.loomio.clone() })
+}
+
 /// What was resolved, once; there are no secrets in it.
 fn log_start(config: &Config, address: SocketAddr) {
     tracing::info!(
@@ -212,6 +230,7 @@ fn log_start(config: &Config, address: SocketAddr) {
         documents_free = config.documents_free,
         query_tokens = config.query_tokens,
         realtime = ?config.realtime,
+        loomio = ?config.loomio,
         "the office is open"
     );
 }

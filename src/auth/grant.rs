@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use crate::id::DocName;
+
 /// What a person may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -24,6 +26,8 @@ pub enum Role {
 #[derive(Debug, Clone)]
 pub struct Grant {
     name: Arc<str>,
+    /// The one document it opens, if it opens no other.
+    only: Option<DocName>,
     inner: Arc<GrantInner>,
 }
 
@@ -41,6 +45,7 @@ impl Grant {
     pub fn new(person: String, name: String, role: Role) -> Self {
         Self {
             name: name.into(),
+            only: None,
             inner: Arc::new(GrantInner {
                 person,
                 role,
@@ -53,7 +58,30 @@ impl Grant {
     /// The same grant under a new name: when one of them ends, both do.
     #[must_use]
     pub(super) fn renamed(&self, name: &str) -> Self {
-        Self { name: name.into(), inner: self.inner.clone() }
+        Self { name: name.into(), only: self.only.clone(), inner: self.inner.clone() }
+    }
+
+    /// The same grant for one document only: when one of them ends, both do.
+    #[must_use]
+    pub(super) fn bound(&self, doc: &DocName) -> Self {
+        Self { only: Some(doc.clone()), ..self.clone() }
+    }
+
+    /// Whether it was given for one document only.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.only.is_some()
+    }
+
+    /// Whether it says anything about this document.
+    #[must_use]
+    pub fn covers(&self, doc: &DocName) -> bool {
+        self.only.as_ref().is_none_or(|only| only == doc)
+    }
+
+    /// Whether two grants are the same one, whatever their names.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// Whether anybody but the register holds it: a socket that is open, for example.

@@ -4,7 +4,10 @@
 //! the [`Grant`].
 
 mod admin;
+mod app;
 mod audit;
+mod channel;
+mod collab;
 mod grant;
 mod guesses;
 mod invitations;
@@ -16,10 +19,14 @@ mod sessions;
 mod tokens;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub use admin::AdminFileError;
+pub use app::App;
 pub use audit::Deed;
+pub use channel::{Channel, ChannelError};
+pub use collab::{Asker, Refused};
 pub use grant::{Grant, Role};
 pub use invitations::{Invitation, InviteError};
 pub use jwt::{Claims, JwtDenied, JwtKeys, KeyError};
@@ -57,6 +64,10 @@ struct Office {
     admin: (Mark, Grant),
     live: Mutex<LiveGrants>,
     invitations: Mutex<Invitations>,
+    /// Who decides about Loomio's documents, when it is not this office.
+    app: OnceLock<App>,
+    /// Whether strangers may draft.
+    visitors: AtomicBool,
     deeds: std::sync::atomic::AtomicU64,
 }
 
@@ -75,6 +86,8 @@ impl Auth {
             admin: (token.mark(), grant),
             live: Mutex::default(),
             invitations: Mutex::default(),
+            app: OnceLock::new(),
+            visitors: AtomicBool::new(false),
             deeds: std::sync::atomic::AtomicU64::new(0),
         })))
     }
@@ -85,7 +98,10 @@ impl Auth {
     /// # Errors
     /// [`Denied`] when it opens nothing.
     pub fn grant(&self, token: &str) -> Result<Grant, Denied> {
-        let mark = Mark::of(token).ok_or(Denied)?;
+        self.grant_of(Mark::of(token).ok_or(Denied)?)
+    }
+
+    fn grant_of(&self, mark: Mark) -> Result<Grant, Denied> {
         let now_ms = self.0.clock.now_ms();
         let known = self.live().get(&mark, now_ms);
         if let Some(known) = known {
@@ -111,12 +127,22 @@ impl Auth {
         if admin.same(&mark) { Ok(grant.clone()) } else { self.grant(token) }
     }
 
-    /// Ends grants whose time is over, for ever: their sockets close within [`EXPIRY_INTERVAL`] of the moment.
+    /// Ends grants whose time is over, for ever: their sockets close within [`EXPIRY_INTERVAL`] of the moment. Asks the
+    /// application again, where it decides.
     pub async fn keep_time(&self) {
-        loop {
-            tokio::time::sleep(EXPIRY_INTERVAL).await;
-            self.end_expired();
-        }
+        let expiry = async {
+            loop {
+                tokio::time::sleep(EXPIRY_INTERVAL).await;
+                self.end_expired();
+            }
+        };
+        let asking = async {
+            match self.0.app.get() {
+                Some(app) => app.keep_asking().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(expiry, asking);
     }
 
     /// Notes which grants are in use, and ends those whose time is over.

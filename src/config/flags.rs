@@ -32,6 +32,12 @@ pub struct Flags {
     /// Whether `?token=` is accepted
     #[arg(long, value_name = "BOOL", env = "TOWNHALL_AUTH_QUERY_TOKENS", hide = true)]
     pub query_tokens: Option<bool>,
+    /// Where Loomio answers who may write in its documents
+    #[arg(long, value_name = "URL", env = "TOWNHALL_LOOMIO_APP_URL", hide = true)]
+    pub loomio_app_url: Option<String>,
+    /// How long a channel token is known, in seconds
+    #[arg(long, value_name = "SECONDS", env = "CACHE_REDIS_EXPIRE", hide = true)]
+    pub cache_redis_expire: Option<u64>,
 }
 
 /// The form of log lines.

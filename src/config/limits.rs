@@ -366,6 +366,25 @@ pub const OUTBOUND_WAITING_MAX: usize = 256;
 /// Redirects gone after, where that is allowed at all.
 pub const OUTBOUND_REDIRECTS_MAX: usize = 3;
 
+// --- Loomio's documents ----------------------------------------------------------------------------------
+
+/// The application says within this time who may open a document: sooner than a socket has to be logged in.
+pub const APP_DEADLINE: Duration = Duration::from_secs(5);
+/// What it said counts this long on the same socket; a new one asks again.
+pub const APP_ANSWER_LIFE: Duration = Duration::from_secs(60);
+/// Its answers kept for one socket.
+pub const APP_ANSWERS_MAX: usize = DOCUMENTS_PER_SOCKET_MAX;
+/// While a document stays open, the application is asked again this often whether that is still right…
+pub const APP_ASKED_AGAIN: Duration = Duration::from_secs(300);
+/// …and which questions are due is looked at this often.
+pub const APP_TICK: Duration = Duration::from_secs(5);
+/// Grants of the application that are in use at once: one for each person and document.
+pub const APP_GRANTS_MAX: usize = 16 * KIB;
+/// Groups of everybody in an office that stands alone.
+pub const LOOMIO_GROUPS_MAX: usize = 64;
+/// A channel token is known this long after a page asked for it, unless the configuration says otherwise.
+pub const CHANNEL_TOKEN_LIFE: Duration = Duration::from_secs(1_800);
+
 // --- Loomio's bots ---------------------------------------------------------------------------------------
 
 /// Bots kept with the room they are in, one for each configuration.

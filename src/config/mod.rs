@@ -5,6 +5,7 @@
 
 mod flags;
 pub mod limits;
+mod loomio;
 mod resolve;
 mod written;
 
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use flags::{Flags, LogFormat};
+pub use loomio::Loomio;
 pub use resolve::{ConfigError, resolve};
 
 /// What the server was told, resolved: every value is present.
@@ -32,6 +34,11 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// Origins besides our own whose pages may talk to the server (`auth.origins`).
     pub origins: Vec<String>,
+    /// Hosts, or `host:port`, that are asked wherever they are, also without TLS (`outbound.allow`): a Matrix server of
+    /// the office's own, for example.
+    pub outbound_allow: Vec<String>,
+    /// Loomio.
+    pub loomio: Loomio,
     /// The published realtime settings.
     pub realtime: Realtime,
     /// What is logged.
@@ -81,6 +88,8 @@ impl Config {
             query_tokens: true,
             hosts: Vec::new(),
             origins: Vec::new(),
+            outbound_allow: Vec::new(),
+            loomio: Loomio::default(),
             realtime: Realtime::default(),
             log: resolve::LOG_DEFAULT.to_owned(),
             log_format: LogFormat::Text,

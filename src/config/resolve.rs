@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::written::Written;
-use super::{Config, Flags, Realtime, limits};
+use super::{Config, Flags, Realtime, limits, loomio};
 
 /// What is logged when nobody says: joins, leaves, refusals and faults.
 pub(super) const LOG_DEFAULT: &str = "info";
@@ -77,6 +77,8 @@ pub fn resolve(flags: &Flags) -> Result<Config, ConfigError> {
         why: format!("expected {expected}"),
     };
     let realtime = realtime(&written, &complain)?;
+    let app_url = flags.loomio_app_url.as_ref();
+    let loomio = loomio::resolve(&written.loomio, app_url, flags.cache_redis_expire, &complain)?;
     let listen = match flags.listen {
         Some(listen) => listen,
         None => SocketAddr::new(
@@ -93,6 +95,8 @@ pub fn resolve(flags: &Flags) -> Result<Config, ConfigError> {
         query_tokens: flags.query_tokens.or(written.auth.query_tokens).unwrap_or(true),
         hosts: hosts(&written, &complain)?,
         origins: origins(&written, &complain)?,
+        outbound_allow: loomio::outbound(&written.outbound.allow, &complain)?,
+        loomio,
         realtime,
         log: flags.log.clone().unwrap_or_else(|| LOG_DEFAULT.to_owned()),
         log_format: flags.log_format.unwrap_or_default(),
@@ -152,7 +156,7 @@ fn line_of(text: &str, key: &str) -> u64 {
     1
 }
 
-type Complain<'a> = &'a dyn Fn(&str, &str) -> ConfigError;
+pub(super) type Complain<'a> = &'a dyn Fn(&str, &str) -> ConfigError;
 
 fn realtime(written: &Written, complain: Complain<'_>) -> Result<Realtime, ConfigError> {
     let section = &written.realtime;
@@ -296,6 +300,9 @@ mod tests {
             ("realtime:\n  rooms:\n    max_rooms: 0\n", 3, "realtime.rooms.max_rooms", "at least 1"),
             ("documents:\n  fre: true\n", 2, "fre", "expected"),
             ("auth:\n  origins: ['*']\n", 2, "auth.origins", "without *"),
+            ("loomio:\n  app_url: ftp://x\n", 2, "loomio.app_url", "expected a URL"),
+            ("loomio:\n  token_life_s: 0\n", 2, "loomio.token_life_s", "at least 1"),
+            ("outbound:\n  allow: ['https://x']\n", 2, "outbound.allow", "without scheme"),
             ("documents:\n  free: perhaps\n", 2, "free", "expected"),
         ] {
             let error = with(text).unwrap_err().to_string();

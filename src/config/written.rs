@@ -12,6 +12,8 @@ pub(super) struct Written {
     pub(super) realtime: Realtime,
     pub(super) documents: Documents,
     pub(super) auth: Auth,
+    pub(super) loomio: super::loomio::Written,
+    pub(super) outbound: Outbound,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -72,4 +74,10 @@ pub(super) struct Auth {
     pub(super) query_tokens: Option<bool>,
     pub(super) hosts: Vec<String>,
     pub(super) origins: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Outbound {
+    pub(super) allow: Vec<String>,
 }

@@ -113,7 +113,7 @@ impl Drafting {
             for (seq, doc) in changed {
                 match doc.kind() {
                     DocKind::Record(id) => self.draft(&id, seq).await?,
-                    DocKind::Free => self.progress.cursor = seq,
+                    DocKind::Loomio(_) | DocKind::Free => self.progress.cursor = seq,
                 }
             }
             if !more {

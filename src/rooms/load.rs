@@ -26,7 +26,7 @@ pub(super) struct Start {
 pub(super) fn load(store: &Store, doc: &DocName) -> Result<Start, OpenError> {
     match store.load(doc) {
         Ok(Some(loaded)) => assemble(doc, loaded),
-        Ok(None) if doc.kind() == DocKind::Free => assemble(doc, Loaded::default()),
+        Ok(None) if !matches!(doc.kind(), DocKind::Record(_)) => assemble(doc, Loaded::default()),
         Ok(None) => Err(OpenError::NotFound),
         Err(error) => {
             tracing::error!(%doc, %error, "a document could not be read");

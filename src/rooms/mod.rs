@@ -21,7 +21,7 @@ mod work;
 pub use event::{Edited, Event, Frames, Gone, Present, Refusal};
 pub use outbox::Outbox;
 pub use peer::{Peer, RoomClosed};
-pub use registry::Rooms;
+pub use registry::{Documents, Rooms};
 
 pub use crate::store::StoreState;
 

@@ -32,6 +32,15 @@ const OPEN_TRIES: usize = 8;
 #[derive(Clone)]
 pub struct Rooms(Arc<House>);
 
+/// Which documents besides records there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Documents {
+    /// Free ones, by editors.
+    pub free: bool,
+    /// Loomio's only for whom Loomio let in, one document at a time.
+    pub loomio_decides: bool,
+}
+
 /// What all rooms share.
 pub(super) struct House {
     pub(super) store: Store,
@@ -40,7 +49,7 @@ pub(super) struct House {
     pub(super) stop: CancellationToken,
     /// What the configuration says about rooms and snapshots.
     pub(super) realtime: Realtime,
-    documents_free: bool,
+    documents: Documents,
     rooms: Mutex<HashMap<DocName, mpsc::Sender<Command>>>,
     tasks: TaskTracker,
     /// Bytes of content in all rooms.
@@ -52,7 +61,8 @@ impl Rooms {
     /// Makes an empty house. `documents_free`: whether documents other than records may be made.
     #[must_use]
     pub fn new(store: Store, clock: Clock, metrics: Metrics, documents_free: bool) -> Self {
-        Self::with(store, clock, metrics, documents_free, Realtime::default())
+        let documents = Documents { free: documents_free, loomio_decides: false };
+        Self::with(store, clock, metrics, documents, Realtime::default())
     }
 
     /// The same with the configuration's numbers.
@@ -61,7 +71,7 @@ impl Rooms {
         store: Store,
         _clock: Clock,
         metrics: Metrics,
-        documents_free: bool,
+        documents: Documents,
         realtime: Realtime,
     ) -> Self {
         Self(Arc::new(House {
@@ -70,7 +80,7 @@ impl Rooms {
             people: People::default(),
             stop: CancellationToken::new(),
             realtime,
-            documents_free,
+            documents,
             rooms: Mutex::default(),
             tasks: TaskTracker::new(),
             held: AtomicUsize::new(0),
@@ -84,8 +94,13 @@ impl Rooms {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(&self, doc: &DocName, grant: &Grant, outbox: &Outbox) -> Result<Peer, OpenError> {
-        let free = doc.kind() == DocKind::Free;
-        if !grant.may_read() || (free && !(self.0.documents_free && grant.role() >= Role::Editor)) {
+        let free = self.0.documents.free && grant.role() >= Role::Editor;
+        let allowed = match doc.kind() {
+            DocKind::Record(_) => true,
+            DocKind::Loomio(_) => grant.is_bound() || (free && !self.0.documents.loomio_decides),
+            DocKind::Free => free,
+        };
+        if !allowed || !grant.may_read() || !grant.covers(doc) {
             return Err(OpenError::Forbidden);
         }
         for _ in 0..OPEN_TRIES {

@@ -17,6 +17,7 @@ mod join;
 mod kill;
 mod lan;
 mod licences;
+mod loomio;
 mod metrics;
 mod origin;
 mod recorded;

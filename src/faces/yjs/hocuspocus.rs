@@ -16,7 +16,7 @@ use super::handshake::Handshake;
 use super::session::{Dialect, Say, talk};
 use super::socket::Closing;
 use super::{YJS_HOCUSPOCUS, keep, notice};
-use crate::auth::Grant;
+use crate::auth::{Asker, Grant};
 use crate::config::limits::{
     ADDRESS_MAX_BYTES, DENIALS_PER_SOCKET_MAX, ROOM_TOLD_MAX_BYTES, SOCKET_BUFFER_BYTES,
     UNAUTHENTICATED_MAX_BYTES, UNAUTHENTICATED_MAX_MESSAGES, UNREADABLE_FRAMES_MAX,
@@ -52,6 +52,7 @@ pub(super) async fn open(
 struct Hocuspocus {
     face: YjsFace,
     caller: Caller,
+    asker: Asker,
     outbox: Outbox,
     addresses: Addresses,
     newcomers: Vec<(PeerId, Grant)>,
@@ -175,6 +176,7 @@ impl Dialect for Hocuspocus {
 impl Hocuspocus {
     fn new(face: YjsFace, caller: Caller, outbox: Outbox) -> Self {
         Self {
+            asker: Asker::new(face.auth.clone(), caller.local),
             face,
             caller,
             outbox,
@@ -233,11 +235,10 @@ impl Hocuspocus {
 
     /// A token came, or its place is empty: then whoever the request's cookie or header named is asking.
     async fn log_in(&mut self, address: &Address, token: &str, say: &mut Say) -> Result<(), Closing> {
-        let grant = match token {
-            "" => self.caller.grant.clone().filter(Grant::holds),
-            token => self.face.grant(&self.caller, token),
+        let Ok(doc) = DocName::parse(address.document()) else {
+            return self.deny(address, DENIED, say);
         };
-        let (Some(grant), Ok(doc)) = (grant, DocName::parse(address.document())) else {
+        let Ok(grant) = self.asker.grant_for(&doc, token, self.caller.grant.as_ref()).await else {
             return self.deny(address, DENIED, say);
         };
         if self.renewed(address, &grant, say) {

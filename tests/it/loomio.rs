@@ -1,0 +1,6 @@
+//! Loomio: its clients and its back end meet an office, as they would meet the servers they know
+//! (the acceptance cases of reference/loomio.md 9).
+
+mod app;
+mod boot;
+mod collab;
