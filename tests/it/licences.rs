@@ -28,11 +28,18 @@ const COMES_ALONG: &[(&str, &str)] = &[
 ];
 
 /// What we chose all the same under a licence that otherwise only comes along: name, licence, why.
-const CHOSEN_BY_NAME: &[(&str, &str, &str)] = &[(
-    "@iconify-json/lucide",
-    "ISC",
-    "the drawings that Nuxt UI's own parts show; any other set would stand beside them",
-)];
+const CHOSEN_BY_NAME: &[(&str, &str, &str)] = &[
+    (
+        "@iconify-json/lucide",
+        "ISC",
+        "the drawings that Nuxt UI's own parts show; any other set would stand beside them",
+    ),
+    (
+        "ring",
+        "Apache-2.0 AND ISC",
+        "the cryptography that TLS brings along anyway; a second one only for tokens would be more to trust",
+    ),
+];
 
 /// Crates and packages without a usable licence field, looked at by hand: name, licence, where it says so.
 const LOOKED_AT: &[(&str, &str, &str)] =
