@@ -1,0 +1,62 @@
+//! The bounds of the forum: tokens, rooms, presence, rates.
+//!
+//! Owns numbers only.
+
+use std::time::Duration;
+
+use super::KIB;
+
+// --- the forum -------------------------------------------------------------------------------------------
+
+/// A token that another system signed, in bytes: those of the forum have some 500.
+pub const JWT_MAX_BYTES: usize = 8 * KIB;
+/// An id in it (person, device, community, role), in bytes: rooms are named after them.
+pub const JWT_ID_MAX_BYTES: usize = 96;
+/// A text in it that people look at, in bytes: pictures have long addresses.
+pub const JWT_TEXT_MAX_BYTES: usize = 2 * KIB;
+/// Roles in it.
+pub const JWT_ROLES_MAX: usize = 64;
+/// The file with a public key, in bytes.
+pub const JWT_KEY_FILE_MAX_BYTES: u64 = 64 * KIB as u64;
+/// A person's events of one type, in one window; stopping and leaving are always heard (spec, rate limiting).
+pub const FORUM_EVENTS_PER_WINDOW: u32 = 10;
+/// News of a person's presence, in one window (reference/curia.md 5.4).
+pub const FORUM_PRESENCE_PER_WINDOW: u32 = 30;
+/// The window of both.
+pub const FORUM_WINDOW: Duration = Duration::from_secs(60);
+/// Counters of both at once; the oldest windows go first.
+pub const FORUM_COUNTERS_MAX: usize = 20_000;
+/// Presence news of one person are told at most this often.
+pub const FORUM_PRESENCE_DEBOUNCE: Duration = Duration::from_millis(500);
+/// After somebody was shown typing or stopped, the next change waits this long and may cancel out.
+pub const FORUM_TYPING_DEBOUNCE: Duration = Duration::from_millis(500);
+/// Who says nothing of typing this long has stopped; clients repeat themselves every 8 s.
+pub const FORUM_TYPING_MAX: Duration = Duration::from_secs(15);
+/// Votes of one kind on one post are told at most this often, the newest for all.
+pub const FORUM_VOTES_WINDOW: Duration = Duration::from_millis(250);
+/// Votes that wait so, at once; beyond it they are told one by one.
+pub const FORUM_VOTES_MAX: usize = 4_096;
+/// Before a token ends its bearer is warned this long.
+pub const FORUM_EXPIRY_WARNING: Duration = Duration::from_secs(60);
+/// Boards, and posts, that one socket is in at once.
+pub const FORUM_PLACES_MAX: usize = 32;
+/// Devices whose places are remembered after their token ended.
+pub const FORUM_KEPT_PLACES_MAX: usize = 2_048;
+/// The id of a board or a post, in bytes.
+pub const FORUM_ID_MAX_BYTES: usize = 64;
+/// Posts whose board is remembered; the oldest go first.
+pub const FORUM_POSTS_MAX: usize = 20_000;
+/// Roles that may enter a board, communities that show it: what one message can be addressed to.
+pub const FORUM_AUDIENCE_MAX: usize = 64;
+/// The event's name in a publication, in bytes.
+pub const FORUM_EVENT_NAME_MAX_BYTES: usize = 128;
+/// Commands that wait for the forum; when it is full the sockets that fill it are not read.
+pub const FORUM_MAILBOX: usize = 1_024;
+/// How often the forum looks at the clock while somebody is there.
+pub const FORUM_TICK: Duration = Duration::from_millis(100);
+/// `user_session:{person}` lives this long, and is written again at half of it (spec, Redis data structures).
+pub const FORUM_SESSION_KEY: Duration = Duration::from_secs(300);
+/// `user_boards:{person}`.
+pub const FORUM_BOARDS_KEY: Duration = Duration::from_secs(600);
+/// `user_current_board:{person}`, and the same for `board_users:{board}`, which the design lets live for ever.
+pub const FORUM_CURRENT_KEY: Duration = Duration::from_secs(1_800);
