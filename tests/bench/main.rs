@@ -31,7 +31,8 @@ fn main() {
             acknowledgement().await;
         }
         if asked_for("fan_out") {
-            fan_out().await;
+            fan_out(1, Duration::from_millis(10)).await;
+            fan_out(10, Duration::from_millis(20)).await;
         }
         if asked_for("idle") {
             idle().await;
@@ -102,49 +103,60 @@ async fn acknowledgement() {
     );
 }
 
-/// One writer at 20 edits a second, 50 listeners, until 50,000 deliveries are made; server's processor time.
-async fn fan_out() {
+/// In each room one writer and 50 listeners, 50,000 deliveries a room; the server's processor time, with the commit of
+/// every edit in it. A lone writer pays for a commit alone; in a busy office one commit serves several rooms.
+async fn fan_out(rooms: u64, pause: Duration) {
     let office = Office::start().await;
-    let mut listeners = JoinSet::new();
     let edits = 1_000usize;
-    for _ in 0..50 {
-        let (port, token) = (office.port, office.token.clone());
-        listeners.spawn(async move {
-            let (mut me, _) = Hocus::join(port, "fan", &token).await.unwrap();
-            // Edits that come together are sent on as one message, so the messages are not counted: the writer's
-            // presence follows its last edit.
-            loop {
-                match me.next().await {
-                    Heard::Awareness(_) => return edits,
-                    Heard::Closed(_) => return 0,
-                    _ => {}
-                }
-            }
-        });
+    let mut listeners = JoinSet::new();
+    let mut writers = JoinSet::new();
+    for room in 0..rooms {
+        let doc = format!("fan-{room}");
+        for _ in 0..50 {
+            let (me, _) = Hocus::join(office.port, &doc, &office.token).await.unwrap();
+            listeners.spawn(listen_to_the_end(me, edits));
+        }
+        let (writer, _) = Hocus::join(office.port, &doc, &office.token).await.unwrap();
+        writers.spawn(type_to_the_end(writer, edits, pause));
     }
-    let (mut writer, _) = Hocus::join(office.port, "fan", &office.token).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await;
     let before = office.cpu();
     let start = Instant::now();
-    let mut typist = Typist::new(1);
-    let mut beat = tokio::time::interval(Duration::from_millis(10));
-    for _ in 0..edits {
-        beat.tick().await;
-        writer.update(&typist.types("a")).await.unwrap();
-    }
-    writer.awareness(&[1, 1, 1, 2, b'{', b'}']).await.unwrap();
+    writers.join_all().await;
     let delivered: usize = listeners.join_all().await.into_iter().sum();
     let cpu_s = (office.cpu() - before).as_secs_f64();
     line(
-        "fan-out to 50, processor time per 100,000 deliveries",
+        &format!("fan-out to 50, {rooms} rooms, per 100,000 deliveries"),
         &format!("{:.2} CPU-s", cpu_s * 100_000.0 / delivered as f64),
         "<= 0.8 CPU-s",
     );
     line(
         "  deliveries made / owed, in",
-        &format!("{delivered} / {} in {:.1} s", edits * 50, start.elapsed().as_secs_f64()),
+        &format!("{delivered} / {} in {:.1} s", edits * 50 * rooms as usize, start.elapsed().as_secs_f64()),
         "all",
     );
+}
+
+/// Edits that come together are sent on as one message, so messages are not counted: the writer's presence follows its
+/// last edit.
+async fn listen_to_the_end(mut me: Hocus, edits: usize) -> usize {
+    loop {
+        match me.next().await {
+            Heard::Awareness(payload) if payload.len() > 1 => return edits,
+            Heard::Closed(_) => return 0,
+            _ => {}
+        }
+    }
+}
+
+async fn type_to_the_end(mut me: Hocus, edits: usize, pause: Duration) {
+    let mut typist = Typist::new(1);
+    let mut beat = tokio::time::interval(pause);
+    for _ in 0..edits {
+        beat.tick().await;
+        me.update(&typist.types("a")).await.unwrap();
+    }
+    me.awareness(&[1, 1, 1, 2, b'{', b'}']).await.unwrap();
+    me.saved(1).await.ok();
 }
 
 /// 1,000 connections that joined 100 documents and then say nothing.
