@@ -275,6 +275,20 @@ pub const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
 /// One Engine.IO message, and the body of one polling request, in bytes: the reference server's `maxPayload`.
 pub const ENGINE_PAYLOAD_MAX_BYTES: usize = 1_000_000;
+/// An Engine.IO client is asked for a sign of life this often, as the reference server does…
+pub const ENGINE_PING_INTERVAL: Duration = Duration::from_secs(25);
+/// …and has this long to give it.
+pub const ENGINE_PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// A WebSocket shows within this time that a polling session may move to it.
+pub const ENGINE_UPGRADE_DEADLINE: Duration = Duration::from_secs(10);
+/// Engine.IO sessions at once; beyond it one that has not entered any namespace gives way.
+pub const SIO_SESSIONS_MAX: usize = 4_096;
+/// Engine.IO sessions of one address: as many as it may have connections.
+pub const SIO_SESSIONS_PER_ADDRESS_MAX: usize = CONNECTIONS_PER_ADDRESS_MAX;
+/// Frames waiting for one Engine.IO client, in bytes: a few of the largest messages; over it the session is closed.
+pub const SIO_OUTBOX_MAX_BYTES: usize = 4 * MIB;
+/// Namespaces that one client may be in.
+pub const SOCKETIO_NAMESPACES_MAX: usize = 8;
 /// Deepest nesting of JSON in a Socket.IO packet.
 pub const SOCKETIO_NESTING_MAX: usize = 64;
 /// A namespace's name, in bytes.

@@ -4,6 +4,7 @@ mod curia;
 pub mod door;
 pub mod loomio;
 pub mod own;
+pub mod sio;
 pub mod yjs;
 
 use std::net::IpAddr;

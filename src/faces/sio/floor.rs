@@ -1,0 +1,138 @@
+//! All sessions of the channels: how many, whose, and how they end together.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::dialect::{Arrival, Dialect};
+use super::session::{Session, Transport};
+use super::{Reason, SioOptions};
+use crate::config::limits::{SIO_SESSIONS_MAX, SIO_SESSIONS_PER_ADDRESS_MAX};
+use crate::telemetry::Metrics;
+
+/// Bytes of randomness in a session's id.
+const SID_BYTES: usize = 18;
+/// Letters of ids: they stand in URLs.
+const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// What all sessions stand on.
+pub(super) struct Floor {
+    pub(super) dialects: Vec<Arc<dyn Dialect>>,
+    pub(super) options: SioOptions,
+    pub(super) metrics: Metrics,
+    book: Mutex<Book>,
+    stopping: CancellationToken,
+}
+
+#[derive(Default)]
+struct Book {
+    sessions: HashMap<Box<str>, Arc<Session>>,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+impl Floor {
+    pub(super) fn new(dialects: Vec<Arc<dyn Dialect>>, options: SioOptions, metrics: Metrics) -> Arc<Self> {
+        let (book, stopping) = (Mutex::default(), CancellationToken::new());
+        Arc::new(Self { dialects, options, metrics, book, stopping })
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a session; `None` when there is no place for it.
+    pub(super) fn open(self: &Arc<Self>, arrival: Arrival, transport: Transport) -> Option<Arc<Session>> {
+        if self.stopping.is_cancelled() {
+            return None;
+        }
+        let address = arrival.address;
+        let sid = new_sid()?;
+        let session = Session::new(sid.clone(), arrival, self.clone(), transport);
+        let crowded = {
+            let mut book = self.book();
+            let here = book.by_address.entry(address).or_default();
+            if *here >= SIO_SESSIONS_PER_ADDRESS_MAX {
+                return None;
+            }
+            *here += 1;
+            book.sessions.insert(sid, session.clone());
+            book.sessions.len() > SIO_SESSIONS_MAX
+        };
+        if crowded {
+            // A stranger gives way; when there is none, the one who comes.
+            let stranger = self.book().sessions.values().find(|other| !other.is_trusted()).cloned();
+            stranger.unwrap_or_else(|| session.clone()).close(Reason::Full);
+            if session.is_over() {
+                return None;
+            }
+        }
+        let SioOptions { ping_interval, ping_timeout, connect_deadline, .. } = self.options;
+        tokio::spawn(Session::heartbeat(Arc::downgrade(&session), ping_interval, ping_timeout));
+        if !session.is_trusted() {
+            tokio::spawn(Session::deadline(Arc::downgrade(&session), connect_deadline));
+        }
+        Some(session)
+    }
+
+    pub(super) fn session(&self, sid: &str) -> Option<Arc<Session>> {
+        self.book().sessions.get(sid).cloned()
+    }
+
+    pub(super) fn remove(&self, sid: &str) -> Option<Arc<Session>> {
+        let mut book = self.book();
+        let session = book.sessions.remove(sid)?;
+        if let Some(here) = book.by_address.get_mut(&session.arrival.address) {
+            *here -= 1;
+            if *here == 0 {
+                book.by_address.remove(&session.arrival.address);
+            }
+        }
+        Some(session)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.book().sessions.len()
+    }
+
+    /// Ends all sessions; their clients come back when the server does.
+    pub(super) async fn stop(&self) {
+        self.stopping.cancel();
+        let all: Vec<_> = self.book().sessions.values().cloned().collect();
+        for session in all {
+            session.close(Reason::Stopping);
+        }
+        // Closing frames go out.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn new_sid() -> Option<Box<str>> {
+    let mut bytes = [0; SID_BYTES];
+    getrandom::fill(&mut bytes).ok()?;
+    let letter = |bits: u32| char::from(LETTERS[bits as usize & 63]);
+    let text: String = bytes
+        .as_chunks::<3>()
+        .0
+        .iter()
+        .flat_map(|three| {
+            let bits = u32::from(three[0]) << 16 | u32::from(three[1]) << 8 | u32::from(three[2]);
+            [letter(bits >> 18), letter(bits >> 12), letter(bits >> 6), letter(bits)]
+        })
+        .collect();
+    Some(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_long_and_different() {
+        let ids: Vec<_> = (0..100).map(|_| new_sid().unwrap()).collect();
+        assert!(ids.iter().all(|id| id.len() == 24 && id.bytes().all(|byte| LETTERS.contains(&byte))));
+        assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 100);
+    }
+}

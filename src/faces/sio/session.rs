@@ -1,0 +1,525 @@
+//! One Engine.IO session: what waits for its client, which transport carries it, and when it is over.
+//!
+//! Owns the order in which a client hears things: answers, then what was missed, then what is said now. Does not know
+//! HTTP, and of Socket.IO only how an event is framed.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::Reason;
+use super::dialect::Arrival;
+use super::floor::Floor;
+use super::socket::{put_binary_frame, text_frame};
+use super::talk::Talk;
+use crate::config::limits::{OUTBOX_MAX_BYTES, OUTBOX_TAKE_MAX_BYTES, SIO_OUTBOX_MAX_BYTES};
+use crate::rooms::space::{Closed, MemberId, SpaceEvent, SpaceOutbox};
+use crate::wire::engineio::{Packet, PacketError, encode};
+use crate::wire::socketio::{ROOT, Telling, encode_event};
+
+/// Where the frames of the root namespace are shared.
+const FRAMES_ROOT: usize = 2;
+/// What one waiting frame costs beside its bytes.
+const SLOT_BYTES: usize = 64;
+
+/// One Engine.IO session.
+pub(super) struct Session {
+    /// Its secret id.
+    pub(super) sid: Box<str>,
+    /// What came with its first request.
+    pub(super) arrival: Arrival,
+    /// What it stands on.
+    pub(super) floor: Arc<Floor>,
+    /// What is said in it; locked while one packet of it is looked after.
+    pub(super) talk: tokio::sync::Mutex<Talk>,
+    /// Where spaces put what they say.
+    pub(super) outbox: SpaceOutbox,
+    out: Mutex<Out>,
+    ready: Notify,
+    pong: Notify,
+    end: CancellationToken,
+}
+
+/// What carries a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transport {
+    /// Requests.
+    Polling,
+    /// Requests, while a WebSocket shows that it works.
+    Probing,
+    /// A WebSocket, for ever.
+    WebSocket,
+}
+
+/// What waits for the client, and how it goes there.
+struct Out {
+    transport: Transport,
+    /// A request waits for something to say.
+    polling: bool,
+    /// A request brings something.
+    posting: bool,
+    frames: VecDeque<Bytes>,
+    bytes: usize,
+    /// What spaces said, not framed yet.
+    events: VecDeque<(MemberId, Arc<SpaceEvent>)>,
+    /// What spaces said to members that are just coming in.
+    early: Vec<(MemberId, Arc<SpaceEvent>)>,
+    joining: usize,
+    members: Vec<(MemberId, Arc<str>)>,
+    trusted: bool,
+    finish: Option<Reason>,
+    closed: Option<Reason>,
+}
+
+/// One of a session's two kinds of request is open; it is over when this is dropped.
+pub(super) struct Request<'a> {
+    session: &'a Session,
+    poll: bool,
+    done: bool,
+}
+
+impl Session {
+    pub(super) fn new(sid: Box<str>, arrival: Arrival, floor: Arc<Floor>, transport: Transport) -> Arc<Self> {
+        let outbox = SpaceOutbox::new(&floor.metrics);
+        let out = Out {
+            transport,
+            polling: false,
+            posting: false,
+            frames: VecDeque::new(),
+            bytes: 0,
+            events: VecDeque::new(),
+            early: Vec::new(),
+            joining: 0,
+            members: Vec::new(),
+            trusted: floor.options.echo,
+            finish: None,
+            closed: None,
+        };
+        Arc::new(Self {
+            sid,
+            arrival,
+            floor,
+            talk: tokio::sync::Mutex::default(),
+            outbox,
+            out: Mutex::new(out),
+            ready: Notify::new(),
+            pong: Notify::new(),
+            end: CancellationToken::new(),
+        })
+    }
+
+    fn out(&self) -> MutexGuard<'_, Out> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // --- what waits --------------------------------------------------------------------------------------
+
+    /// Queues an Engine.IO packet that is no message.
+    pub(super) fn signal(&self, packet: &Packet<'_>) {
+        let mut text = Vec::with_capacity(8);
+        encode(&mut text, packet);
+        self.push(text_frame(&text).into());
+    }
+
+    /// Queues a message: text that `write` makes, and the binary messages that belong to it.
+    pub(super) fn say(&self, attachments: &[Bytes], write: impl FnOnce(&mut Vec<u8>)) {
+        self.push(message(attachments, write));
+    }
+
+    /// Queues a binary message.
+    pub(super) fn say_binary(&self, bytes: &[u8]) {
+        let mut frame = Vec::new();
+        put_binary_frame(&mut frame, bytes);
+        self.push(frame.into());
+    }
+
+    fn push(&self, frame: Bytes) {
+        let mut out = self.out();
+        if out.closed.is_some() {
+            return;
+        }
+        if !out.frames.is_empty() && out.bytes + frame.len() > SIO_OUTBOX_MAX_BYTES {
+            drop(out);
+            return self.close(Reason::Slow);
+        }
+        out.put(frame);
+        drop(out);
+        self.ready.notify_one();
+    }
+
+    /// Takes some of what waits, in order; empty when there is nothing.
+    ///
+    /// # Errors
+    /// When the session is over and everything was taken.
+    pub(super) fn take_now(&self) -> Result<Vec<Bytes>, Reason> {
+        let mut taken = self.out().take();
+        if taken.is_empty() {
+            match self.outbox.take_now() {
+                Ok(said) => self.sort_in(said),
+                Err(closed) => self.close(reason_of(closed)),
+            }
+            taken = self.out().take();
+        }
+        if taken.is_empty() {
+            let (finish, closed) = {
+                let out = self.out();
+                (out.finish, out.closed)
+            };
+            if let Some(reason) = closed {
+                return Err(reason);
+            }
+            if let Some(reason) = finish {
+                self.close(reason);
+                return Err(reason);
+            }
+        }
+        self.floor.metrics.messages_out.inc_by(taken.len() as u64);
+        Ok(taken)
+    }
+
+    /// Waits until there may be something to take.
+    pub(super) async fn wait(&self) {
+        if self.out().has_some() {
+            return;
+        }
+        tokio::select! {
+            () = self.ready.notified() => {}
+            said = self.outbox.take(), if !self.end.is_cancelled() => match said {
+                Ok(said) => self.sort_in(said),
+                Err(closed) => self.close(reason_of(closed)),
+            },
+        }
+    }
+
+    /// Puts what spaces said where it belongs: a member hears it after it was told that it is in.
+    fn sort_in(&self, said: Vec<(MemberId, Arc<SpaceEvent>)>) {
+        let mut out = self.out();
+        for (member, event) in said {
+            if out.members.iter().any(|(known, _)| *known == member) {
+                out.events.push_back((member, event));
+            } else if out.joining > 0 {
+                out.early.push((member, event));
+            }
+        }
+    }
+
+    /// Whether so much waits that no more should be asked for.
+    pub(super) fn is_full(&self) -> bool {
+        self.out().bytes > OUTBOX_MAX_BYTES
+    }
+
+    /// Waits, a bounded time, until the client has taken something of too much.
+    pub(super) async fn room(&self, patience: Duration) {
+        let emptied = async {
+            while self.is_full() && !self.is_over() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = timeout(patience, emptied).await;
+    }
+
+    // --- members -----------------------------------------------------------------------------------------
+
+    /// A member is about to come in: what is said to it meanwhile is held.
+    pub(super) fn joining(&self) {
+        self.out().joining += 1;
+    }
+
+    /// It does not come in.
+    pub(super) fn not_joined(&self) {
+        let mut out = self.out();
+        out.joining = out.joining.saturating_sub(1);
+        if out.joining == 0 {
+            out.early = Vec::new();
+        }
+    }
+
+    /// A member is in: `told` goes out, then what it missed, then what was held. `false`: the session is over.
+    pub(super) fn came_in(
+        &self,
+        member: MemberId,
+        namespace: Arc<str>,
+        missed: Vec<Arc<SpaceEvent>>,
+        told: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        let mut out = self.out();
+        if out.closed.is_some() {
+            return false;
+        }
+        out.put(message(&[], told));
+        out.members.push((member, namespace));
+        out.events.extend(missed.into_iter().map(|event| (member, event)));
+        out.joining = out.joining.saturating_sub(1);
+        let early = std::mem::take(&mut out.early);
+        let (mine, others): (Vec<_>, Vec<_>) = early.into_iter().partition(|(of, _)| *of == member);
+        out.events.extend(mine);
+        if out.joining > 0 {
+            out.early = others;
+        }
+        out.trusted = true;
+        drop(out);
+        self.ready.notify_one();
+        true
+    }
+
+    /// A member is out: what waits for it is let go.
+    pub(super) fn went_out(&self, member: MemberId) {
+        let mut out = self.out();
+        out.members.retain(|(of, _)| *of != member);
+        out.events.retain(|(of, _)| *of != member);
+    }
+
+    /// Whether somebody came in, so that it is no stranger's session.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.out().trusted
+    }
+
+    // --- transports --------------------------------------------------------------------------------------
+
+    pub(super) fn transport(&self) -> Transport {
+        self.out().transport
+    }
+
+    /// A request begins to wait, or to bring something; at most one of each at a time.
+    pub(super) fn begin(&self, poll: bool) -> Option<Request<'_>> {
+        let mut out = self.out();
+        let busy = if poll { &mut out.polling } else { &mut out.posting };
+        if std::mem::replace(busy, true) {
+            return None;
+        }
+        Some(Request { session: self, poll, done: false })
+    }
+
+    /// A WebSocket shows that it works: requests are let go. `false`: there is one already.
+    pub(super) fn begin_probe(&self) -> bool {
+        self.move_to(Transport::Polling, Transport::Probing)
+    }
+
+    /// The WebSocket did not take over.
+    pub(super) fn end_probe(&self) {
+        self.move_to(Transport::Probing, Transport::Polling);
+    }
+
+    /// The WebSocket takes over.
+    pub(super) fn upgrade(&self) -> bool {
+        self.move_to(Transport::Probing, Transport::WebSocket)
+    }
+
+    fn move_to(&self, from: Transport, to: Transport) -> bool {
+        let mut out = self.out();
+        if out.transport != from || out.closed.is_some() {
+            return false;
+        }
+        out.transport = to;
+        drop(out);
+        self.ready.notify_one();
+        true
+    }
+
+    // --- life --------------------------------------------------------------------------------------------
+
+    /// Takes one Engine.IO packet.
+    ///
+    /// # Errors
+    /// When the session has to end.
+    pub(super) async fn hear(self: &Arc<Self>, packet: Result<Packet<'_>, PacketError>) -> Result<(), Reason> {
+        self.floor.metrics.messages_in.inc();
+        match packet {
+            Ok(Packet::Text(text)) => Talk::text(self, text).await,
+            Ok(Packet::Binary(bytes)) => Talk::binary(self, bytes).await,
+            Ok(Packet::Pong(_)) => {
+                self.pong.notify_one();
+                Ok(())
+            }
+            Ok(Packet::Noop) => Ok(()),
+            Ok(Packet::Close) => Err(Reason::Closed),
+            Ok(Packet::Open(_) | Packet::Ping(_) | Packet::Upgrade) | Err(_) => Err(Reason::Malformed),
+        }
+    }
+
+    /// Asks for signs of life, and ends the session when none comes.
+    pub(super) async fn heartbeat(session: Weak<Self>, interval: Duration, patience: Duration) {
+        loop {
+            let Some(end) = session.upgrade().map(|session| session.end.clone()) else { return };
+            if timeout(interval, end.cancelled()).await.is_ok() {
+                return;
+            }
+            let Some(session) = session.upgrade() else { return };
+            session.signal(&Packet::Ping(""));
+            tokio::select! {
+                answered = timeout(patience, session.pong.notified()) => {
+                    if answered.is_err() {
+                        return session.close(Reason::PingTimeout);
+                    }
+                }
+                () = end.cancelled() => return,
+            }
+        }
+    }
+
+    /// Ends the session when nobody came in in time.
+    pub(super) async fn deadline(session: Weak<Self>, deadline: Duration) {
+        let Some(end) = session.upgrade().map(|session| session.end.clone()) else { return };
+        if timeout(deadline, end.cancelled()).await.is_ok() {
+            return;
+        }
+        if let Some(session) = session.upgrade()
+            && !session.is_trusted()
+        {
+            session.close(Reason::Late);
+        }
+    }
+
+    /// Ends the session once everything that waits was taken.
+    pub(super) fn finish(&self, reason: Reason) {
+        self.out().finish.get_or_insert(reason);
+        self.ready.notify_one();
+    }
+
+    /// Ends the session now. What waits is dropped: a client that may come back hears it then.
+    pub(super) fn close(&self, reason: Reason) {
+        {
+            let mut out = self.out();
+            if out.closed.is_some() {
+                return;
+            }
+            out.closed = Some(reason);
+            out.frames = VecDeque::new();
+            out.events = VecDeque::new();
+            out.early = Vec::new();
+            out.bytes = 0;
+        }
+        match reason {
+            Reason::Left | Reason::Closed | Reason::SentOut | Reason::Stopping | Reason::Reconnect => {}
+            other => self.floor.metrics.refuse(other.word()),
+        }
+        tracing::debug!(reason = reason.word(), "a channel session ended");
+        self.end.cancel();
+        self.ready.notify_one();
+        self.outbox.close(Closed::Left);
+        if let Some(session) = self.floor.remove(&self.sid)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move { Talk::over(&session, reason).await });
+        }
+    }
+
+    /// Why it is over, if it is.
+    pub(super) fn over(&self) -> Option<Reason> {
+        self.out().closed
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.end.is_cancelled()
+    }
+
+    /// Waits until it is over.
+    pub(super) async fn ended(&self) {
+        self.end.cancelled().await;
+    }
+}
+
+fn reason_of(closed: Closed) -> Reason {
+    match closed {
+        Closed::Overflow => Reason::Slow,
+        Closed::TakenOver => Reason::TakenOver,
+        Closed::Ended => Reason::Stopping,
+        Closed::Left => Reason::Closed,
+    }
+}
+
+/// A message as frames.
+fn message(attachments: &[Bytes], write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut text = vec![b'4'];
+    write(&mut text);
+    let mut frames = text_frame(&text);
+    for bytes in attachments {
+        put_binary_frame(&mut frames, bytes);
+    }
+    frames.into()
+}
+
+impl Out {
+    fn put(&mut self, frame: Bytes) {
+        self.bytes += frame.len() + SLOT_BYTES;
+        self.frames.push_back(frame);
+    }
+
+    fn has_some(&self) -> bool {
+        !self.frames.is_empty() || !self.events.is_empty() || self.finish.is_some() || self.closed.is_some()
+    }
+
+    fn take(&mut self) -> Vec<Bytes> {
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while bytes < OUTBOX_TAKE_MAX_BYTES {
+            let frame = match self.frames.pop_front() {
+                Some(frame) => {
+                    self.bytes = self.bytes.saturating_sub(frame.len() + SLOT_BYTES);
+                    frame
+                }
+                None => match self.events.pop_front() {
+                    Some((member, event)) => match self.frame(member, &event) {
+                        Some(frame) => frame,
+                        None => continue,
+                    },
+                    None => break,
+                },
+            };
+            bytes += frame.len();
+            taken.push(frame);
+        }
+        if self.frames.is_empty() && self.events.is_empty() {
+            self.frames.shrink_to(0); // a burst is over
+            self.events.shrink_to(0);
+        }
+        taken
+    }
+
+    /// An event's frames: made by the first of its readers, the same bytes for all others.
+    fn frame(&self, member: MemberId, event: &SpaceEvent) -> Option<Bytes> {
+        let (_, namespace) = self.members.iter().find(|(of, _)| *of == member)?;
+        // The client takes the last text of any event for an offset.
+        let offset = event.offset.as_ref().or(event.after.as_ref().filter(|_| event.body.ends_with(b"\"")));
+        let made = || {
+            message(&event.attachments, |out| {
+                encode_event(
+                    out,
+                    &Telling {
+                        namespace,
+                        name: &event.name,
+                        arguments: &event.body,
+                        offset: offset.map(|offset| &**offset),
+                        attachments: event.attachments.len(),
+                        id: None,
+                    },
+                );
+            })
+        };
+        Some(if &**namespace == ROOT { event.frames.get(FRAMES_ROOT, made) } else { made() })
+    }
+}
+
+impl Request<'_> {
+    /// It was answered as it should be.
+    pub(super) fn done(mut self) {
+        self.done = true;
+    }
+}
+
+impl Drop for Request<'_> {
+    fn drop(&mut self) {
+        let mut out = self.session.out();
+        let busy = if self.poll { &mut out.polling } else { &mut out.posting };
+        *busy = false;
+        drop(out);
+        if !self.done {
+            // The client gave the request up: the session is over, as in the reference server.
+            self.session.close(Reason::Closed);
+        }
+    }
+}

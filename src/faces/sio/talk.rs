@@ -1,0 +1,280 @@
+//! The Socket.IO of one session: who came in where, and what its packets mean.
+//!
+//! Owns the order "in, then heard": nobody's events are looked at before it came in, and a member of a space has left it
+//! before the dialect hears that somebody is gone.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::dialect::{Accepted, Ack, Arguments, Dialect, Hello, Peer, PeerParts, Reason, Refused, Said};
+use super::session::Session;
+use crate::config::limits::{SOCKETIO_NAMESPACES_MAX, UNAUTHENTICATED_MAX_BYTES};
+use crate::rooms::space::{Join, Since, Space};
+use crate::wire::socketio::{
+    Assembly, Body, Event, Heard, decode, encode_connected, encode_disconnect, encode_refused,
+};
+
+/// What is said in one session.
+#[derive(Default)]
+pub(super) struct Talk {
+    assembly: Assembly,
+    members: Vec<Membership>,
+    /// Namespaces that the server sent this client out of: what it says there may still be on its way.
+    sent_out: Vec<Arc<str>>,
+    /// What was heard before anybody came in, in bytes.
+    stranger: usize,
+}
+
+struct Membership {
+    peer: Peer,
+    dialect: Arc<dyn Dialect>,
+    space: Space,
+}
+
+impl Talk {
+    /// Takes a text message.
+    pub(super) async fn text(session: &Arc<Session>, text: &str) -> Result<(), Reason> {
+        if session.floor.options.echo {
+            session.say(&[], |out| out.extend_from_slice(text.as_bytes()));
+            return Ok(());
+        }
+        let mut talk = session.talk.lock().await;
+        if session.is_over() {
+            return Ok(());
+        }
+        if talk.members.is_empty() {
+            talk.stranger += text.len();
+            if talk.stranger > UNAUTHENTICATED_MAX_BYTES {
+                return Err(Reason::TooLarge);
+            }
+        }
+        let packet = decode(text).map_err(|_| Reason::Malformed)?;
+        let here = talk.members.iter().any(|member| member.peer.namespace() == packet.namespace);
+        if !here && talk.sent_out.iter().any(|name| **name == *packet.namespace) {
+            match packet.body {
+                Body::Event(_) | Body::Ack { .. } | Body::Disconnect if packet.body.attachments() == 0 => {
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+        match (&packet.body, here) {
+            (Body::Connect(_), false) | (Body::Event(_) | Body::Ack { .. } | Body::Disconnect, true) => {}
+            _ => return Err(Reason::Malformed),
+        }
+        match talk.assembly.text(text, &packet).map_err(|_| Reason::Malformed)? {
+            Some(heard) => talk.packet(session, &heard).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a binary message.
+    pub(super) async fn binary(session: &Arc<Session>, bytes: Bytes) -> Result<(), Reason> {
+        if session.floor.options.echo {
+            session.say_binary(&bytes);
+            return Ok(());
+        }
+        let mut talk = session.talk.lock().await;
+        match talk.assembly.binary(bytes).map_err(|_| Reason::Malformed)? {
+            Some(heard) => talk.packet(session, &heard).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn packet(&mut self, session: &Arc<Session>, heard: &Heard) -> Result<(), Reason> {
+        let packet = heard.packet().map_err(|_| Reason::Malformed)?;
+        let namespace = packet.namespace;
+        match packet.body {
+            Body::Connect(auth) => self.connect(session, namespace, auth.unwrap_or("{}")).await,
+            Body::Disconnect => {
+                if let Some(at) = self.place(namespace) {
+                    self.members.swap_remove(at).leave(session, Reason::Left).await;
+                }
+                Ok(())
+            }
+            Body::Event(event) => {
+                self.event(namespace, event, &heard.attachments).await;
+                Ok(())
+            }
+            // We ask for no acknowledgements; a late one is nobody's.
+            Body::Ack { .. } => Ok(()),
+            Body::ConnectError(_) => Err(Reason::Malformed),
+        }
+    }
+
+    fn place(&self, namespace: &str) -> Option<usize> {
+        self.members.iter().position(|member| member.peer.namespace() == namespace)
+    }
+
+    async fn event(&self, namespace: &str, event: Event<'_>, attachments: &[Bytes]) {
+        let Some(member) = self.place(namespace).and_then(|at| self.members.get(at)) else { return };
+        let ack = event.id.map(|id| Ack { peer: member.peer.clone(), id });
+        let text = Bytes::copy_from_slice(event.arguments.as_bytes());
+        let arguments = Arguments { text, attachments: attachments.to_vec() };
+        member.dialect.event(&member.peer, Said { name: event.name, arguments, ack }).await;
+    }
+
+    async fn connect(&mut self, session: &Arc<Session>, namespace: &str, auth: &str) -> Result<(), Reason> {
+        if self.members.len() >= SOCKETIO_NAMESPACES_MAX {
+            refuse(session, namespace, &Refused::new("Too many namespaces"));
+            return Ok(());
+        }
+        let since = since(auth);
+        for dialect in &session.floor.dialects {
+            let hello = Hello { namespace, request: &session.arrival, auth, since: since.as_ref() };
+            match dialect.connect(hello).await {
+                None => {}
+                Some(Err(refused)) => {
+                    session.floor.metrics.refuse("channel_connect");
+                    refuse(session, namespace, &refused);
+                    return Ok(());
+                }
+                Some(Ok(accepted)) => {
+                    return self.join(session, namespace, dialect.clone(), accepted, since).await;
+                }
+            }
+        }
+        refuse(session, namespace, &Refused::new("Invalid namespace"));
+        Ok(())
+    }
+
+    async fn join(
+        &mut self,
+        session: &Arc<Session>,
+        namespace: &str,
+        dialect: Arc<dyn Dialect>,
+        accepted: Accepted,
+        since: Option<Since>,
+    ) -> Result<(), Reason> {
+        let Accepted { space, rooms, person, recover, old_rooms, state } = accepted;
+        session.joining();
+        let outbox = session.outbox.clone();
+        let joined = space.join(Join { outbox, person, rooms, since, recover, old_rooms }).await;
+        let joined = match joined {
+            Ok(joined) => joined,
+            Err(error) => {
+                session.not_joined();
+                tracing::warn!(%error, "nobody can come into a space");
+                // Not a refusal: after one a client does not come back by itself.
+                return Err(Reason::Full);
+            }
+        };
+        let namespace: Arc<str> = namespace.into();
+        let peer = Peer(Arc::new(PeerParts {
+            member: joined.member,
+            sid: joined.sid,
+            namespace: namespace.clone(),
+            state,
+            session: Arc::downgrade(session),
+        }));
+        self.sent_out.retain(|name| *name != namespace);
+        let told = |out: &mut Vec<u8>| encode_connected(out, &namespace, peer.sid(), joined.pid.as_deref());
+        if !session.came_in(joined.member, namespace.clone(), joined.missed, told) {
+            space.leave(joined.member, true).await;
+            return Ok(());
+        }
+        self.members.push(Membership { peer: peer.clone(), dialect: dialect.clone(), space });
+        dialect.joined(&peer, joined.recovered).await;
+        Ok(())
+    }
+
+    /// The session is over: everybody in it is gone.
+    pub(super) async fn over(session: &Arc<Session>, reason: Reason) {
+        let mut talk = session.talk.lock().await;
+        talk.assembly = Assembly::default();
+        for member in std::mem::take(&mut talk.members) {
+            member.leave(session, reason).await;
+        }
+    }
+}
+
+impl Membership {
+    async fn leave(self, session: &Session, reason: Reason) {
+        session.went_out(self.peer.member());
+        self.space.leave(self.peer.member(), reason.is_recoverable()).await;
+        self.dialect.gone(&self.peer, reason).await;
+    }
+}
+
+/// Sends a client out of its namespace, as soon as what it said last has been looked after.
+pub(super) fn send_out(session: Arc<Session>, peer: Peer) {
+    session.went_out(peer.member());
+    session.say(&[], |out| encode_disconnect(out, peer.namespace()));
+    tokio::spawn(async move {
+        let mut talk = session.talk.lock().await;
+        let member = talk.members.iter().position(|member| member.peer.member() == peer.member());
+        if let Some(at) = member {
+            talk.sent_out.push(peer.0.namespace.clone());
+            talk.members.swap_remove(at).leave(&session, Reason::SentOut).await;
+        }
+    });
+}
+
+fn refuse(session: &Session, namespace: &str, refused: &Refused) {
+    let data = refused.data.as_deref();
+    session.say(&[], |out| encode_refused(out, namespace, &refused.message, data));
+}
+
+/// The session that the auth object asks to take up again.
+fn since(auth: &str) -> Option<Since> {
+    let auth: serde_json::Value = serde_json::from_str(auth).ok()?;
+    let text = |key: &str| auth.get(key).and_then(|value| value.as_str()).map(str::to_owned);
+    Some(Since { pid: text("pid")?, offset: text("offset") })
+}
+
+/// The first value of this name in a query.
+pub(super) fn query(text: &str, name: &str) -> Option<String> {
+    text.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (plain(key)? == name).then(|| plain(value)).flatten()
+    })
+}
+
+/// Undoes the escapes of a query.
+fn plain(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                (digit()? * 16 + digit()?) as u8
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(out).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_read_as_browsers_write_it() {
+        let text = "EIO=4&channel_token=a%20b%2Bc+d&empty=&bad=%zz&cut=%4&t=%C3%A9&EIO=3&bare";
+        for (name, value) in [
+            ("EIO", Some("4")),
+            ("channel_token", Some("a b+c d")),
+            ("empty", Some("")),
+            ("bad", None),
+            ("cut", None),
+            ("t", Some("é")),
+            ("bare", Some("")),
+            ("none", None),
+        ] {
+            assert_eq!(query(text, name).as_deref(), value, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_old_session_is_in_the_auth_object() {
+        let since = |auth| super::since(auth).map(|since| (since.pid, since.offset));
+        assert_eq!(since("{\"pid\":\"p\",\"offset\":\"o\",\"token\":1}"), Some(("p".into(), Some("o".into()))));
+        assert_eq!(since("{\"pid\":\"p\"}"), Some(("p".into(), None)));
+        assert_eq!(since("{\"pid\":1}"), None);
+        assert_eq!(since("{}"), None);
+    }
+}
