@@ -24,6 +24,7 @@ use crate::config::limits::STOP_DEADLINE;
 use crate::faces::door::{self, Door, Guard, Names, Refusals};
 use crate::faces::loomio::{self, LoomioFace};
 use crate::faces::own::{self, OwnFace};
+use crate::faces::sio::{Origins, Sio, SioOptions};
 use crate::faces::yjs::{self, YjsFace};
 use crate::outbound::Outbound;
 use crate::records::Records;
@@ -78,6 +79,7 @@ pub struct Server {
     store: Store,
     bus: Bus,
     rooms: Rooms,
+    sio: Sio,
     auth: Auth,
     door: Door,
     network: Network,
@@ -103,7 +105,10 @@ impl Server {
         let realtime = config.realtime.clone();
         let rooms = Rooms::with(store.clone(), clock.clone(), metrics.clone(), documents(&config), realtime);
         log_start(&config, address);
-        let names = Names::new(config.hosts, config.origins);
+        let names = Names::new(config.hosts, config.origins.clone(), config.channels_origins.clone());
+        let pages = [config.channels_origins, config.origins].concat();
+        let options = SioOptions { origins: Origins::These(pages), ..SioOptions::default() };
+        let sio = Sio::new(Vec::new(), options, &metrics);
         let (desk, wishes) = FrontDesk::open(store.clone(), address)?;
         let desk = Arc::new(desk);
         let records = Records::new(store.clone(), Scribe::new(config.scribe_program), clock.clone());
@@ -127,13 +132,13 @@ impl Server {
             metrics: metrics.clone(),
             refusals: Refusals::default(),
         };
-        let routes = door::stack(yjs.merge(loomio).merge(own), guard);
+        let routes = door::stack(yjs.merge(sio.routes()).merge(loomio).merge(own), guard);
         let door = Door::new(routes, config.realtime.connections_per_ip, metrics.clone());
         let network = Network::new(door.clone(), names, address, wishes);
         let handle = Handle::new(auth.clone(), rooms.clone(), desk);
         let followers = Followers { store: store.clone(), records, clock, metrics };
         let share = config.share;
-        Ok(Self { listener, handle, store, bus, rooms, auth, door, network, followers, share })
+        Ok(Self { listener, handle, store, bus, rooms, sio, auth, door, network, followers, share })
     }
 
     /// Where this computer reaches the office.
@@ -176,10 +181,10 @@ impl Server {
             }
         };
         tracing::info!("stopping");
-        let (door, rooms, store, bus) = (self.door, self.rooms, self.store, self.bus);
+        let (door, rooms, sio, store, bus) = (self.door, self.rooms, self.sio, self.store, self.bus);
         let goodbye = async {
             door.close();
-            rooms.stop().await;
+            tokio::join!(rooms.stop(), sio.stop());
             ending.cancel();
             for (part, task) in [("network", network), ("followers", followers)] {
                 if let Err(error) = task.await {

@@ -38,6 +38,15 @@ pub struct Flags {
     /// How long a channel token is known, in seconds
     #[arg(long, value_name = "SECONDS", env = "CACHE_REDIS_EXPIRE", hide = true)]
     pub cache_redis_expire: Option<u64>,
+    /// Origins, with commas between them, whose pages may use the channels
+    #[arg(
+        long,
+        value_name = "ORIGINS",
+        env = "TOWNHALL_CHANNELS_ORIGINS",
+        value_delimiter = ',',
+        hide = true
+    )]
+    pub channels_origins: Vec<String>,
 }
 
 /// The form of log lines.

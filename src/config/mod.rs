@@ -39,6 +39,8 @@ pub struct Config {
     pub outbound_allow: Vec<String>,
     /// Loomio.
     pub loomio: Loomio,
+    /// Origins besides our own whose pages may use the channels, and only these (`channels.origins`).
+    pub channels_origins: Vec<String>,
     /// The published realtime settings.
     pub realtime: Realtime,
     /// What is logged.
@@ -90,6 +92,7 @@ impl Config {
             origins: Vec::new(),
             outbound_allow: Vec::new(),
             loomio: Loomio::default(),
+            channels_origins: Vec::new(),
             realtime: Realtime::default(),
             log: resolve::LOG_DEFAULT.to_owned(),
             log_format: LogFormat::Text,

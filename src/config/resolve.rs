@@ -94,7 +94,16 @@ pub fn resolve(flags: &Flags) -> Result<Config, ConfigError> {
         documents_free: flags.documents_free.or(written.documents.free).unwrap_or(true),
         query_tokens: flags.query_tokens.or(written.auth.query_tokens).unwrap_or(true),
         hosts: hosts(&written, &complain)?,
-        origins: origins(&written, &complain)?,
+        origins: origins("auth.origins", &written.auth.origins, &complain)?,
+        channels_origins: origins(
+            "channels.origins",
+            if flags.channels_origins.is_empty() {
+                &written.channels.origins
+            } else {
+                &flags.channels_origins
+            },
+            &complain,
+        )?,
         outbound_allow: loomio::outbound(&written.outbound.allow, &complain)?,
         loomio,
         realtime,
@@ -231,15 +240,15 @@ fn hosts(written: &Written, complain: Complain<'_>) -> Result<Vec<String>, Confi
     Err(complain("auth.hosts", "names without scheme and port, for example texts.example.org"))
 }
 
-fn origins(written: &Written, complain: Complain<'_>) -> Result<Vec<String>, ConfigError> {
+fn origins(key: &str, written: &[String], complain: Complain<'_>) -> Result<Vec<String>, ConfigError> {
     let plain = |origin: &String| {
         let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
         rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '*', '@', ' ']))
     };
-    if written.auth.origins.iter().all(plain) {
-        return Ok(written.auth.origins.iter().map(|origin| origin.to_ascii_lowercase()).collect());
+    if written.iter().all(plain) {
+        return Ok(written.iter().map(|origin| origin.to_ascii_lowercase()).collect());
     }
-    Err(complain("auth.origins", "origins such as https://texts.example.org, without path and without *"))
+    Err(complain(key, "origins such as https://texts.example.org, without path and without *"))
 }
 
 #[cfg(test)]
@@ -303,6 +312,7 @@ mod tests {
             ("loomio:\n  app_url: ftp://x\n", 2, "loomio.app_url", "expected a URL"),
             ("loomio:\n  token_life_s: 0\n", 2, "loomio.token_life_s", "at least 1"),
             ("outbound:\n  allow: ['https://x']\n", 2, "outbound.allow", "without scheme"),
+            ("channels:\n  origins: ['https://a.org/x']\n", 2, "channels.origins", "without path"),
             ("documents:\n  free: perhaps\n", 2, "free", "expected"),
         ] {
             let error = with(text).unwrap_err().to_string();

@@ -14,6 +14,7 @@ pub(super) struct Written {
     pub(super) auth: Auth,
     pub(super) loomio: super::loomio::Written,
     pub(super) outbound: Outbound,
+    pub(super) channels: Channels,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -80,4 +81,10 @@ pub(super) struct Auth {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Outbound {
     pub(super) allow: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Channels {
+    pub(super) origins: Vec<String>,
 }

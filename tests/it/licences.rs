@@ -42,8 +42,11 @@ const CHOSEN_BY_NAME: &[(&str, &str, &str)] = &[
 ];
 
 /// Crates and packages without a usable licence field, looked at by hand: name, licence, where it says so.
-const LOOKED_AT: &[(&str, &str, &str)] =
-    &[("vaul-vue", "MIT", "LICENSE of its repository, unovue/vaul-vue; a part of Nuxt UI")];
+const LOOKED_AT: &[(&str, &str, &str)] = &[
+    ("vaul-vue", "MIT", "LICENSE of its repository, unovue/vaul-vue; a part of Nuxt UI"),
+    ("base64-arraybuffer", "MIT", "LICENSE-MIT in the package; a part of socket.io-client 4.0"),
+    ("xmlhttprequest-ssl", "MIT", "LICENSE in the package; a part of socket.io-client 4.0"),
+];
 
 #[test]
 fn every_crate_has_an_allowed_licence() {

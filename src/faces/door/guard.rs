@@ -16,6 +16,9 @@ use crate::config::limits::REQUEST_DEADLINE;
 use crate::faces::{Caller, failure};
 use crate::telemetry::Metrics;
 
+/// Where the channels are. Their sessions are known by secret ids, so that a request without a page may change them.
+const CHANNELS: &str = "/socket.io/";
+
 /// The cookie that holds a session's token.
 pub const SESSION_COOKIE: &str = "townhall_session";
 
@@ -134,13 +137,22 @@ fn admit(guard: &Guard, request: &mut Request, called: Option<&Place>) -> Result
     let called = called.ok_or(Refusal::Host)?;
     let headers = request.headers();
     let bearer = bearer(headers);
-    let page = page(guard, headers, called)?;
+    let channel = request.uri().path().starts_with(CHANNELS);
+    let page = match page(guard, headers, called) {
+        Err(_) if channel && may_listen(guard, request.method(), headers) => Page::Listener,
+        other => other?,
+    };
     let harmless = matches!(*request.method(), Method::GET | Method::HEAD) && !is_websocket(headers);
     // A cookie comes along by itself, so alone it proves nothing for a request that changes something: there the page
     // has to be ours too. A bearer header is put there by a program that knows the token.
-    let cookie = if page == Page::Ours || harmless { session_token(headers) } else { None };
-    let question = PROVEN_BY_BODY.contains(&request.uri().path());
-    if page == Page::None && !harmless && !is_websocket(headers) && bearer.is_none() && !question {
+    let cookie = if page == Page::Ours || (harmless && page != Page::Listener) {
+        session_token(headers)
+    } else {
+        None
+    };
+    let proven = channel || PROVEN_BY_BODY.contains(&request.uri().path());
+    let bare = page == Page::None && bearer.is_none() && !proven;
+    if bare && !harmless && !is_websocket(headers) {
         return Err(Refusal::Origin);
     }
     let caller = request.extensions().get::<Caller>().ok_or(Refusal::Caller)?;
@@ -160,8 +172,19 @@ fn admit(guard: &Guard, request: &mut Request, called: Option<&Place>) -> Result
 enum Page {
     /// The request comes from one of our own pages.
     Ours,
+    /// A page of another place, on its way to the channels: no cookie of ours counts for it.
+    Listener,
     /// No page at all: a program that is no browser, or a plain visit.
     None,
+}
+
+/// Whether a request for the channels may come from a page that is not ours. One that only reads may always: its page
+/// cannot see the answer unless the channels say so, and without the session's id in it nothing can be changed.
+fn may_listen(guard: &Guard, method: &Method, headers: &HeaderMap) -> bool {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let (Some(origin), None) = (origins.next(), origins.next()) else { return false };
+    let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && !is_websocket(headers);
+    reads || origin.to_str().is_ok_and(|origin| guard.names.may_listen(origin))
 }
 
 /// Where the request's page comes from; a page that is not ours gets nowhere but to a plain reading.
@@ -225,10 +248,11 @@ fn harden(headers: &mut HeaderMap, called: Option<&Place>) {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_FRAME_OPTIONS, "DENY"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ];
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    let policy = HeaderName::from_static("cross-origin-resource-policy");
+    headers.entry(policy).or_insert(HeaderValue::from_static("same-origin"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }

@@ -15,6 +15,8 @@ pub struct Names(Arc<Known>);
 struct Known {
     hosts: Vec<String>,
     origins: Vec<String>,
+    /// Origins whose pages may use the channels, and nothing else.
+    channels: Vec<String>,
     /// Our name on the network, without a dot at its end; it can change when another host has it too.
     local: RwLock<Option<String>>,
 }
@@ -33,10 +35,10 @@ enum Host {
 }
 
 impl Names {
-    /// Names from the configuration: hosts in lower case, and whole origins.
+    /// Names from the configuration: hosts in lower case, whole origins, and those that may use the channels only.
     #[must_use]
-    pub fn new(hosts: Vec<String>, origins: Vec<String>) -> Self {
-        Self(Arc::new(Known { hosts, origins, local: RwLock::new(None) }))
+    pub fn new(hosts: Vec<String>, origins: Vec<String>, channels: Vec<String>) -> Self {
+        Self(Arc::new(Known { hosts, origins, channels, local: RwLock::new(None) }))
     }
 
     /// Our name on the network is this from now on.
@@ -67,6 +69,11 @@ impl Names {
         let same =
             place.host == called.host && place.port.unwrap_or(default) == called.port.unwrap_or(default);
         same || self.0.origins.iter().any(|known| known.eq_ignore_ascii_case(origin))
+    }
+
+    /// Whether a page of this origin may use the channels.
+    pub(super) fn may_listen(&self, origin: &str) -> bool {
+        self.0.channels.iter().any(|known| known.eq_ignore_ascii_case(origin))
     }
 
     fn is_local(&self, name: &str) -> bool {
@@ -128,7 +135,8 @@ mod tests {
     use super::*;
 
     fn names() -> Names {
-        let names = Names::new(vec!["texts.example.org".into()], vec!["https://app.example.org".into()]);
+        let names =
+            Names::new(vec!["texts.example.org".into()], vec!["https://app.example.org".into()], Vec::new());
         names.set_local(Some("Townhall-4f2a.local."));
         names
     }

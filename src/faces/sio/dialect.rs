@@ -26,8 +26,8 @@ pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// One system's use of Socket.IO. While one of its functions is at work, nothing more of the same client is read, so
 /// each has to end within seconds.
 pub trait Dialect: Send + Sync + 'static {
-    /// Somebody wants to enter a namespace. `None`: this dialect does not know such clients or such a namespace; the next
-    /// one is asked.
+    /// Somebody wants to enter a namespace. `None`: this dialect does not know such clients or such a namespace; the
+    /// next one is asked.
     fn connect<'a>(&'a self, hello: Hello<'a>) -> Later<'a, Option<Result<Accepted, Refused>>>;
 
     /// Somebody came in, and has been told so.

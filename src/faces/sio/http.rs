@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use tokio::time::timeout;
 
 use super::dialect::Arrival;
@@ -17,7 +18,9 @@ use super::floor::Floor;
 use super::session::{Session, Transport};
 use super::socket::{Handshake as WebSocketHandshake, messages};
 use super::{Origins, Reason, talk, websocket};
-use crate::config::limits::{ENGINE_PAYLOAD_MAX_BYTES, REQUEST_DEADLINE, UNAUTHENTICATED_MAX_BYTES};
+use crate::config::limits::{
+    CLOSE_LINGER, ENGINE_PAYLOAD_MAX_BYTES, REQUEST_DEADLINE, UNAUTHENTICATED_MAX_BYTES,
+};
 use crate::faces::Caller;
 use crate::wire::engineio::{self, Handshake, Packet, SEPARATOR};
 
@@ -97,7 +100,9 @@ async fn route(
         if transport == Transport::WebSocket {
             let handshake = WebSocketHandshake::of(parts).ok_or(Refusal::Request)?;
             let caller = caller.clone();
-            return Ok(handshake.accept(move |socket| websocket::upgrade(session, socket, caller)));
+            return Ok(handshake.accept(ENGINE_PAYLOAD_MAX_BYTES, move |socket| {
+                websocket::upgrade(session, socket, caller)
+            }));
         }
         if upgrades || session.transport() == Transport::WebSocket {
             return Err(Refusal::Request);
@@ -127,7 +132,7 @@ async fn route(
     let hello = greeting(&session, false);
     session.signal(&Packet::Open(hello.get(1..).unwrap_or_default()));
     let caller = caller.clone();
-    Ok(handshake.accept(move |socket| websocket::open(session, socket, caller)))
+    Ok(handshake.accept(ENGINE_PAYLOAD_MAX_BYTES, move |socket| websocket::open(session, socket, caller)))
 }
 
 /// The open packet.
@@ -151,6 +156,7 @@ async fn poll(session: &Arc<Session>, caller: &Caller) -> Response {
         session.close(Reason::Malformed);
         return Refusal::Request.into_response();
     };
+    let began = session.transport();
     let body = loop {
         match session.take_now() {
             Ok(frames) if frames.is_empty() => {}
@@ -161,7 +167,12 @@ async fn poll(session: &Arc<Session>, caller: &Caller) -> Response {
         let patience = match session.transport() {
             Transport::Polling => REQUEST_DEADLINE,
             Transport::Probing => PROBE_PAUSE,
-            Transport::WebSocket => break noop(),
+            Transport::WebSocket if began == Transport::Polling => break noop(),
+            // The client has moved, and asks here all the same.
+            Transport::WebSocket => {
+                request.done();
+                return Refusal::Request.into_response();
+            }
         };
         let waited = timeout(patience, session.wait()).await;
         if waited.is_err() && session.transport() != Transport::Polling {
@@ -213,12 +224,14 @@ async fn take(
         return Err(Refusal::Request);
     }
     let most = if session.is_trusted() { ENGINE_PAYLOAD_MAX_BYTES } else { UNAUTHENTICATED_MAX_BYTES };
-    if length(&parts.headers).is_some_and(|length| length > most) {
-        session.close(Reason::TooLarge);
-        return Err(Refusal::TooLarge);
-    }
-    let Ok(body) = axum::body::to_bytes(body, most).await else {
-        session.close(Reason::TooLarge);
+    let Some(body) = read(&parts.headers, body, most).await else {
+        // The client reads why, and goes by itself; its other request must not tell it first that all is over.
+        let session = session.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(CLOSE_LINGER).await;
+            session.close(Reason::TooLarge);
+        });
+        request.done();
         return Err(Refusal::TooLarge);
     };
     let Ok(text) = std::str::from_utf8(&body) else {
@@ -246,8 +259,24 @@ async fn take(
     Ok(([(header::CONTENT_TYPE, "text/html")], "ok").into_response())
 }
 
-fn length(headers: &HeaderMap) -> Option<usize> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// A body of at most `most` bytes. More is read and let go, a few times over: a client that is still sending does not
+/// read an answer.
+async fn read(headers: &HeaderMap, body: Body, most: usize) -> Option<Vec<u8>> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let (mut kept, mut seen) = (Vec::with_capacity(length.unwrap_or(0).min(most)), 0);
+    let mut fits = length.is_none_or(|length| length <= most);
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.ok()?;
+        seen += piece.len();
+        fits &= seen <= most;
+        if fits {
+            kept.extend_from_slice(&piece);
+        } else if seen > 4 * ENGINE_PAYLOAD_MAX_BYTES {
+            break;
+        }
+    }
+    fits.then_some(kept)
 }
 
 fn text_response(body: String) -> Response {

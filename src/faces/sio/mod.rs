@@ -1,12 +1,14 @@
 //! Socket.IO for the faces that speak it: Engine.IO 4 by polling and WebSocket, Socket.IO 5 on top.
 //!
-//! Owns transports, sessions and packets. Who may come in and what an event means is a [`Dialect`]'s; who hears what is a
-//! space's. No message is dropped in silence: a client whose outbox passes its bound is closed, and recovers.
+//! Owns transports, sessions and packets. Who may come in and what an event means is a [`Dialect`]'s; who hears what
+//! is a space's. No message is dropped in silence: a client whose outbox passes its bound is closed, and recovers.
 
 mod client;
 mod dialect;
+mod echo;
 mod floor;
 mod http;
+mod queue;
 mod session;
 mod socket;
 mod talk;
@@ -18,9 +20,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::{any, get};
 
-pub use dialect::{
-    Accepted, Ack, Arguments, Arrival, Dialect, Hello, Later, Peer, Reason, Refused, Said,
-};
+pub use dialect::{Accepted, Ack, Arguments, Arrival, Dialect, Hello, Later, Peer, Reason, Refused, Said};
+pub use echo::websocket_echo;
 
 use crate::config::limits::{AUTHENTICATION_DEADLINE, ENGINE_PING_INTERVAL, ENGINE_PING_TIMEOUT};
 use crate::telemetry::Metrics;

@@ -3,7 +3,6 @@
 //! Owns the order in which a client hears things: answers, then what was missed, then what is said now. Does not know
 //! HTTP, and of Socket.IO only how an event is framed.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -15,17 +14,12 @@ use tokio_util::sync::CancellationToken;
 use super::Reason;
 use super::dialect::Arrival;
 use super::floor::Floor;
+use super::queue::{Queue, message};
 use super::socket::{put_binary_frame, text_frame};
 use super::talk::Talk;
-use crate::config::limits::{OUTBOX_MAX_BYTES, OUTBOX_TAKE_MAX_BYTES, SIO_OUTBOX_MAX_BYTES};
+use crate::config::limits::OUTBOX_MAX_BYTES;
 use crate::rooms::space::{Closed, MemberId, SpaceEvent, SpaceOutbox};
 use crate::wire::engineio::{Packet, PacketError, encode};
-use crate::wire::socketio::{ROOT, Telling, encode_event};
-
-/// Where the frames of the root namespace are shared.
-const FRAMES_ROOT: usize = 2;
-/// What one waiting frame costs beside its bytes.
-const SLOT_BYTES: usize = 64;
 
 /// One Engine.IO session.
 pub(super) struct Session {
@@ -39,7 +33,7 @@ pub(super) struct Session {
     pub(super) talk: tokio::sync::Mutex<Talk>,
     /// Where spaces put what they say.
     pub(super) outbox: SpaceOutbox,
-    out: Mutex<Out>,
+    out: Mutex<Queue>,
     ready: Notify,
     pong: Notify,
     end: CancellationToken,
@@ -56,26 +50,6 @@ pub(super) enum Transport {
     WebSocket,
 }
 
-/// What waits for the client, and how it goes there.
-struct Out {
-    transport: Transport,
-    /// A request waits for something to say.
-    polling: bool,
-    /// A request brings something.
-    posting: bool,
-    frames: VecDeque<Bytes>,
-    bytes: usize,
-    /// What spaces said, not framed yet.
-    events: VecDeque<(MemberId, Arc<SpaceEvent>)>,
-    /// What spaces said to members that are just coming in.
-    early: Vec<(MemberId, Arc<SpaceEvent>)>,
-    joining: usize,
-    members: Vec<(MemberId, Arc<str>)>,
-    trusted: bool,
-    finish: Option<Reason>,
-    closed: Option<Reason>,
-}
-
 /// One of a session's two kinds of request is open; it is over when this is dropped.
 pub(super) struct Request<'a> {
     session: &'a Session,
@@ -86,20 +60,7 @@ pub(super) struct Request<'a> {
 impl Session {
     pub(super) fn new(sid: Box<str>, arrival: Arrival, floor: Arc<Floor>, transport: Transport) -> Arc<Self> {
         let outbox = SpaceOutbox::new(&floor.metrics);
-        let out = Out {
-            transport,
-            polling: false,
-            posting: false,
-            frames: VecDeque::new(),
-            bytes: 0,
-            events: VecDeque::new(),
-            early: Vec::new(),
-            joining: 0,
-            members: Vec::new(),
-            trusted: floor.options.echo,
-            finish: None,
-            closed: None,
-        };
+        let out = Queue::new(transport, floor.options.echo);
         Arc::new(Self {
             sid,
             arrival,
@@ -113,7 +74,7 @@ impl Session {
         })
     }
 
-    fn out(&self) -> MutexGuard<'_, Out> {
+    fn out(&self) -> MutexGuard<'_, Queue> {
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -143,12 +104,11 @@ impl Session {
         if out.closed.is_some() {
             return;
         }
-        if !out.frames.is_empty() && out.bytes + frame.len() > SIO_OUTBOX_MAX_BYTES {
-            drop(out);
+        let fits = out.put(frame);
+        drop(out);
+        if !fits {
             return self.close(Reason::Slow);
         }
-        out.put(frame);
-        drop(out);
         self.ready.notify_one();
     }
 
@@ -196,16 +156,8 @@ impl Session {
         }
     }
 
-    /// Puts what spaces said where it belongs: a member hears it after it was told that it is in.
     fn sort_in(&self, said: Vec<(MemberId, Arc<SpaceEvent>)>) {
-        let mut out = self.out();
-        for (member, event) in said {
-            if out.members.iter().any(|(known, _)| *known == member) {
-                out.events.push_back((member, event));
-            } else if out.joining > 0 {
-                out.early.push((member, event));
-            }
-        }
+        self.out().sort_in(said);
     }
 
     /// Whether so much waits that no more should be asked for.
@@ -227,16 +179,12 @@ impl Session {
 
     /// A member is about to come in: what is said to it meanwhile is held.
     pub(super) fn joining(&self) {
-        self.out().joining += 1;
+        self.out().joining();
     }
 
     /// It does not come in.
     pub(super) fn not_joined(&self) {
-        let mut out = self.out();
-        out.joining = out.joining.saturating_sub(1);
-        if out.joining == 0 {
-            out.early = Vec::new();
-        }
+        self.out().not_joined();
     }
 
     /// A member is in: `told` goes out, then what it missed, then what was held. `false`: the session is over.
@@ -247,31 +195,14 @@ impl Session {
         missed: Vec<Arc<SpaceEvent>>,
         told: impl FnOnce(&mut Vec<u8>),
     ) -> bool {
-        let mut out = self.out();
-        if out.closed.is_some() {
-            return false;
-        }
-        out.put(message(&[], told));
-        out.members.push((member, namespace));
-        out.events.extend(missed.into_iter().map(|event| (member, event)));
-        out.joining = out.joining.saturating_sub(1);
-        let early = std::mem::take(&mut out.early);
-        let (mine, others): (Vec<_>, Vec<_>) = early.into_iter().partition(|(of, _)| *of == member);
-        out.events.extend(mine);
-        if out.joining > 0 {
-            out.early = others;
-        }
-        out.trusted = true;
-        drop(out);
+        let came = self.out().came_in(member, namespace, missed, message(&[], told));
         self.ready.notify_one();
-        true
+        came
     }
 
     /// A member is out: what waits for it is let go.
     pub(super) fn went_out(&self, member: MemberId) {
-        let mut out = self.out();
-        out.members.retain(|(of, _)| *of != member);
-        out.events.retain(|(of, _)| *of != member);
+        self.out().went_out(member);
     }
 
     /// Whether somebody came in, so that it is no stranger's session.
@@ -327,7 +258,10 @@ impl Session {
     ///
     /// # Errors
     /// When the session has to end.
-    pub(super) async fn hear(self: &Arc<Self>, packet: Result<Packet<'_>, PacketError>) -> Result<(), Reason> {
+    pub(super) async fn hear(
+        self: &Arc<Self>,
+        packet: Result<Packet<'_>, PacketError>,
+    ) -> Result<(), Reason> {
         self.floor.metrics.messages_in.inc();
         match packet {
             Ok(Packet::Text(text)) => Talk::text(self, text).await,
@@ -388,11 +322,7 @@ impl Session {
             if out.closed.is_some() {
                 return;
             }
-            out.closed = Some(reason);
-            out.frames = VecDeque::new();
-            out.events = VecDeque::new();
-            out.early = Vec::new();
-            out.bytes = 0;
+            out.close(reason);
         }
         match reason {
             Reason::Left | Reason::Closed | Reason::SentOut | Reason::Stopping | Reason::Reconnect => {}
@@ -430,77 +360,6 @@ fn reason_of(closed: Closed) -> Reason {
         Closed::TakenOver => Reason::TakenOver,
         Closed::Ended => Reason::Stopping,
         Closed::Left => Reason::Closed,
-    }
-}
-
-/// A message as frames.
-fn message(attachments: &[Bytes], write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
-    let mut text = vec![b'4'];
-    write(&mut text);
-    let mut frames = text_frame(&text);
-    for bytes in attachments {
-        put_binary_frame(&mut frames, bytes);
-    }
-    frames.into()
-}
-
-impl Out {
-    fn put(&mut self, frame: Bytes) {
-        self.bytes += frame.len() + SLOT_BYTES;
-        self.frames.push_back(frame);
-    }
-
-    fn has_some(&self) -> bool {
-        !self.frames.is_empty() || !self.events.is_empty() || self.finish.is_some() || self.closed.is_some()
-    }
-
-    fn take(&mut self) -> Vec<Bytes> {
-        let (mut taken, mut bytes) = (Vec::new(), 0);
-        while bytes < OUTBOX_TAKE_MAX_BYTES {
-            let frame = match self.frames.pop_front() {
-                Some(frame) => {
-                    self.bytes = self.bytes.saturating_sub(frame.len() + SLOT_BYTES);
-                    frame
-                }
-                None => match self.events.pop_front() {
-                    Some((member, event)) => match self.frame(member, &event) {
-                        Some(frame) => frame,
-                        None => continue,
-                    },
-                    None => break,
-                },
-            };
-            bytes += frame.len();
-            taken.push(frame);
-        }
-        if self.frames.is_empty() && self.events.is_empty() {
-            self.frames.shrink_to(0); // a burst is over
-            self.events.shrink_to(0);
-        }
-        taken
-    }
-
-    /// An event's frames: made by the first of its readers, the same bytes for all others.
-    fn frame(&self, member: MemberId, event: &SpaceEvent) -> Option<Bytes> {
-        let (_, namespace) = self.members.iter().find(|(of, _)| *of == member)?;
-        // The client takes the last text of any event for an offset.
-        let offset = event.offset.as_ref().or(event.after.as_ref().filter(|_| event.body.ends_with(b"\"")));
-        let made = || {
-            message(&event.attachments, |out| {
-                encode_event(
-                    out,
-                    &Telling {
-                        namespace,
-                        name: &event.name,
-                        arguments: &event.body,
-                        offset: offset.map(|offset| &**offset),
-                        attachments: event.attachments.len(),
-                        id: None,
-                    },
-                );
-            })
-        };
-        Some(if &**namespace == ROOT { event.frames.get(FRAMES_ROOT, made) } else { made() })
     }
 }
 

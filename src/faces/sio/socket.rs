@@ -32,6 +32,8 @@ const FRAMES_AT_ONCE: usize = 32;
 /// Opcodes and the final bit (RFC 6455, 5.2).
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
+/// "Inconsistent data" (RFC 6455, 7.4.1).
+const CODE_NO_TEXT: u16 = 1007;
 
 /// A text message as a whole frame.
 pub(super) fn text_frame(text: &[u8]) -> Vec<u8> {
@@ -68,7 +70,9 @@ pub(super) fn messages(mut frames: &[u8]) -> impl Iterator<Item = (bool, &[u8])>
         let (kind, rest) = frames.split_first()?;
         let (short, rest) = rest.split_first()?;
         let (len, rest) = match short {
-            126 => rest.split_first_chunk().map(|(len, rest)| (usize::from(u16::from_be_bytes(*len)), rest))?,
+            126 => {
+                rest.split_first_chunk().map(|(len, rest)| (usize::from(u16::from_be_bytes(*len)), rest))?
+            }
             127 => rest.split_first_chunk().map(|(len, rest)| (u64::from_be_bytes(*len) as usize, rest))?,
             len => (usize::from(*len), rest),
         };
@@ -91,19 +95,21 @@ pub(super) struct Socket {
     ws: WebSocketStream<Line>,
     /// A frame was cut off in the middle of its bytes: nothing more can be said on this line.
     torn: bool,
+    /// What was heard was no text: that has a code of its own.
+    garbled: bool,
 }
 
 impl Socket {
-    async fn new(upgraded: Upgraded) -> Self {
+    async fn new(upgraded: Upgraded, most: usize) -> Self {
         let line = Line { io: TokioIo::new(upgraded), allowance: Some(UNAUTHENTICATED_MAX_BYTES) };
         let config = WebSocketConfig::default()
             .read_buffer_size(SOCKET_BUFFER_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(SOCKET_BUFFER_BYTES)
-            .max_message_size(Some(ENGINE_PAYLOAD_MAX_BYTES))
-            .max_frame_size(Some(ENGINE_PAYLOAD_MAX_BYTES));
+            .max_message_size(Some(most))
+            .max_frame_size(Some(most));
         let ws = WebSocketStream::from_raw_socket(line, Role::Server, Some(config)).await;
-        Self { ws, torn: false }
+        Self { ws, torn: false, garbled: false }
     }
 
     /// Somebody is in here: more than a stranger's share may be read.
@@ -120,7 +126,11 @@ impl Socket {
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
                 Some(Err(WsError::Capacity(_))) => Err(Reason::TooLarge),
                 Some(Err(_)) if self.ws.get_ref().allowance == Some(0) => Err(Reason::TooLarge),
-                Some(Err(WsError::Protocol(_) | WsError::Utf8(_))) => Err(Reason::Malformed),
+                Some(Err(WsError::Utf8(_))) => {
+                    self.garbled = true;
+                    Err(Reason::Malformed)
+                }
+                Some(Err(WsError::Protocol(_))) => Err(Reason::Malformed),
                 Some(Ok(Message::Close(_)) | Err(_)) | None => Err(Reason::Closed),
             };
         }
@@ -156,7 +166,8 @@ impl Socket {
             if self.torn {
                 return;
             }
-            let frame = CloseFrame { code: CloseCode::from(reason.close_code()), reason: reason.word().into() };
+            let code = if self.garbled { CODE_NO_TEXT } else { reason.close_code() };
+            let frame = CloseFrame { code: CloseCode::from(code), reason: reason.word().into() };
             self.ws.get_mut().allowance = None;
             if self.ws.close(Some(frame)).await.is_err() {
                 return;
@@ -208,8 +219,8 @@ impl Handshake {
         Some(Self { upgrade: parts.extensions.remove::<OnUpgrade>()?, accept })
     }
 
-    /// Answers the request and hands the socket to `talk`.
-    pub(super) fn accept<F>(self, talk: impl FnOnce(Socket) -> F + Send + 'static) -> Response
+    /// Answers the request and hands the socket to `talk`; a message has at most `most` bytes.
+    pub(super) fn accept<F>(self, most: usize, talk: impl FnOnce(Socket) -> F + Send + 'static) -> Response
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -217,7 +228,7 @@ impl Handshake {
         tokio::spawn(async move {
             // A client that went away during the handshake is nobody's loss.
             if let Ok(upgraded) = upgrade.await {
-                talk(Socket::new(upgraded).await).await;
+                talk(Socket::new(upgraded, most).await).await;
             }
         });
         let headers = [

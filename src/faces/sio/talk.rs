@@ -1,7 +1,7 @@
 //! The Socket.IO of one session: who came in where, and what its packets mean.
 //!
-//! Owns the order "in, then heard": nobody's events are looked at before it came in, and a member of a space has left it
-//! before the dialect hears that somebody is gone.
+//! Owns the order "in, then heard": nobody's events are looked at before it came in, and a member of a space has left
+//! it before the dialect hears that somebody is gone.
 
 use std::sync::Arc;
 
@@ -172,7 +172,7 @@ impl Talk {
         let told = |out: &mut Vec<u8>| encode_connected(out, &namespace, peer.sid(), joined.pid.as_deref());
         if !session.came_in(joined.member, namespace.clone(), joined.missed, told) {
             space.leave(joined.member, true).await;
-            return Ok(());
+            return Err(Reason::Slow);
         }
         self.members.push(Membership { peer: peer.clone(), dialect: dialect.clone(), space });
         dialect.joined(&peer, joined.recovered).await;
@@ -272,7 +272,10 @@ mod tests {
     #[test]
     fn the_old_session_is_in_the_auth_object() {
         let since = |auth| super::since(auth).map(|since| (since.pid, since.offset));
-        assert_eq!(since("{\"pid\":\"p\",\"offset\":\"o\",\"token\":1}"), Some(("p".into(), Some("o".into()))));
+        assert_eq!(
+            since("{\"pid\":\"p\",\"offset\":\"o\",\"token\":1}"),
+            Some(("p".into(), Some("o".into())))
+        );
         assert_eq!(since("{\"pid\":\"p\"}"), Some(("p".into(), None)));
         assert_eq!(since("{\"pid\":1}"), None);
         assert_eq!(since("{}"), None);

@@ -1,0 +1,198 @@
+//! What waits for one client: frames of its own, and what spaces said.
+//!
+//! Owns the order in which a client hears things: answers, then what was missed, then what is said now; and the frames
+//! that all readers of an event share.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Reason;
+use super::session::Transport;
+use super::socket::{put_binary_frame, text_frame};
+use crate::config::limits::{OUTBOX_TAKE_MAX_BYTES, SIO_OUTBOX_MAX_BYTES};
+use crate::rooms::space::{MemberId, SpaceEvent};
+use crate::wire::socketio::{ROOT, Telling, encode_event};
+
+/// Where the frames of the root namespace are shared.
+const FRAMES_ROOT: usize = 2;
+/// What one waiting frame costs beside its bytes.
+const SLOT_BYTES: usize = 64;
+
+/// What waits for the client, and how it goes there.
+pub(super) struct Queue {
+    pub(super) transport: Transport,
+    /// A request waits for something to say.
+    pub(super) polling: bool,
+    /// A request brings something.
+    pub(super) posting: bool,
+    frames: VecDeque<Bytes>,
+    /// What the frames cost.
+    pub(super) bytes: usize,
+    /// What spaces said, not framed yet.
+    events: VecDeque<(MemberId, Arc<SpaceEvent>)>,
+    /// What spaces said to members that are just coming in.
+    early: Vec<(MemberId, Arc<SpaceEvent>)>,
+    joining: usize,
+    members: Vec<(MemberId, Arc<str>)>,
+    /// Somebody came in.
+    pub(super) trusted: bool,
+    /// The session ends, for this reason, when everything was taken.
+    pub(super) finish: Option<Reason>,
+    /// The session has ended.
+    pub(super) closed: Option<Reason>,
+}
+
+/// A message as frames.
+pub(super) fn message(attachments: &[Bytes], write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut text = vec![b'4'];
+    write(&mut text);
+    let mut frames = text_frame(&text);
+    for bytes in attachments {
+        put_binary_frame(&mut frames, bytes);
+    }
+    frames.into()
+}
+
+impl Queue {
+    /// Nothing waits yet.
+    pub(super) fn new(transport: Transport, trusted: bool) -> Self {
+        Self {
+            transport,
+            polling: false,
+            posting: false,
+            frames: VecDeque::new(),
+            bytes: 0,
+            events: VecDeque::new(),
+            early: Vec::new(),
+            joining: 0,
+            members: Vec::new(),
+            trusted,
+            finish: None,
+            closed: None,
+        }
+    }
+
+    /// Queues a frame; `false` when it is too much. A large one fits when nothing else waits.
+    #[must_use]
+    pub(super) fn put(&mut self, frame: Bytes) -> bool {
+        if !self.frames.is_empty() && self.bytes + frame.len() > SIO_OUTBOX_MAX_BYTES {
+            return false;
+        }
+        self.bytes += frame.len() + SLOT_BYTES;
+        self.frames.push_back(frame);
+        true
+    }
+
+    /// Puts what spaces said where it belongs: a member hears it after it was told that it is in.
+    pub(super) fn sort_in(&mut self, said: Vec<(MemberId, Arc<SpaceEvent>)>) {
+        for (member, event) in said {
+            if self.members.iter().any(|(known, _)| *known == member) {
+                self.events.push_back((member, event));
+            } else if self.joining > 0 {
+                self.early.push((member, event));
+            }
+        }
+    }
+
+    pub(super) fn joining(&mut self) {
+        self.joining += 1;
+    }
+
+    pub(super) fn not_joined(&mut self) {
+        self.joining = self.joining.saturating_sub(1);
+        if self.joining == 0 {
+            self.early = Vec::new();
+        }
+    }
+
+    pub(super) fn came_in(
+        &mut self,
+        member: MemberId,
+        namespace: Arc<str>,
+        missed: Vec<Arc<SpaceEvent>>,
+        told: Bytes,
+    ) -> bool {
+        if self.closed.is_some() || !self.put(told) {
+            return false;
+        }
+        self.members.push((member, namespace));
+        self.events.extend(missed.into_iter().map(|event| (member, event)));
+        let early = std::mem::take(&mut self.early);
+        let (mine, others): (Vec<_>, Vec<_>) = early.into_iter().partition(|(of, _)| *of == member);
+        self.events.extend(mine);
+        self.early = others;
+        self.not_joined();
+        self.trusted = true;
+        true
+    }
+
+    pub(super) fn went_out(&mut self, member: MemberId) {
+        self.members.retain(|(of, _)| *of != member);
+        self.events.retain(|(of, _)| *of != member);
+    }
+
+    /// Nothing more is said; what waits is dropped.
+    pub(super) fn close(&mut self, reason: Reason) {
+        self.closed = Some(reason);
+        self.frames = VecDeque::new();
+        self.events = VecDeque::new();
+        self.early = Vec::new();
+        self.bytes = 0;
+    }
+
+    pub(super) fn has_some(&self) -> bool {
+        !self.frames.is_empty() || !self.events.is_empty() || self.finish.is_some() || self.closed.is_some()
+    }
+
+    /// Takes some of what waits, in order.
+    pub(super) fn take(&mut self) -> Vec<Bytes> {
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while bytes < OUTBOX_TAKE_MAX_BYTES {
+            let frame = match self.frames.pop_front() {
+                Some(frame) => {
+                    self.bytes = self.bytes.saturating_sub(frame.len() + SLOT_BYTES);
+                    frame
+                }
+                None => match self.events.pop_front() {
+                    Some((member, event)) => match self.frame(member, &event) {
+                        Some(frame) => frame,
+                        None => continue,
+                    },
+                    None => break,
+                },
+            };
+            bytes += frame.len();
+            taken.push(frame);
+        }
+        if self.frames.is_empty() && self.events.is_empty() {
+            self.frames.shrink_to(0); // a burst is over
+            self.events.shrink_to(0);
+        }
+        taken
+    }
+
+    /// An event's frames: made by the first of its readers, the same bytes for all others.
+    fn frame(&self, member: MemberId, event: &SpaceEvent) -> Option<Bytes> {
+        let (_, namespace) = self.members.iter().find(|(of, _)| *of == member)?;
+        // The client takes the last text of any event for an offset.
+        let offset = event.offset.as_ref().or(event.after.as_ref().filter(|_| event.body.ends_with(b"\"")));
+        let made = || {
+            message(&event.attachments, |out| {
+                encode_event(
+                    out,
+                    &Telling {
+                        namespace,
+                        name: &event.name,
+                        arguments: &event.body,
+                        offset: offset.map(|offset| &**offset),
+                        attachments: event.attachments.len(),
+                        id: None,
+                    },
+                );
+            })
+        };
+        Some(if &**namespace == ROOT { event.frames.get(FRAMES_ROOT, made) } else { made() })
+    }
+}
