@@ -72,7 +72,7 @@ const ENGINES: &[(&str, &[&str])] = &[
     ("qrcode", &["src/lan/qr.rs"]),
     ("pulldown_cmark", &["src/text"]),
     ("pulldown_cmark_to_cmark", &["src/text"]),
-    ("ring", &["src/auth/jwt.rs", "src/auth/jwt"]),
+    ("ring", &["src/auth/jwt.rs", "src/auth/jwt", "src/outbound/tls.rs"]),
     ("zstd", &["src/store"]),
     ("gtk", &["src-tauri"]),
     ("rfd", &["src-tauri"]),
