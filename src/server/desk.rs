@@ -40,6 +40,7 @@ pub(super) struct Standing {
 }
 
 pub(super) struct FrontDesk {
+    id: String,
     store: Store,
     store_state: watch::Receiver<StoreState>,
     address: SocketAddr,
@@ -62,9 +63,9 @@ impl FrontDesk {
         let (share, wish_share) = watch::channel(false);
         let (name, wish_name) = watch::channel(name);
         let (done, standing) = watch::channel(Standing::default());
-        let wishes = Wishes { share: wish_share, name: wish_name, id, done };
+        let wishes = Wishes { share: wish_share, name: wish_name, id: id.clone(), done };
         let store_state = store.state();
-        Ok((Self { store, store_state, address, share, name, standing }, wishes))
+        Ok((Self { id, store, store_state, address, share, name, standing }, wishes))
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -101,6 +102,7 @@ impl Desk for FrontDesk {
         let port = self.address.port();
         let local_url = standing.host.map(|host| format!("http://{}:{port}/", host.trim_end_matches('.')));
         OfficeState {
+            id: self.id.clone(),
             name: self.name.borrow().clone(),
             version: env!("CARGO_PKG_VERSION"),
             sharing: standing.shared,

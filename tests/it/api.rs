@@ -168,7 +168,9 @@ async fn the_office_has_a_name_that_lasts() {
     assert_eq!((renamed.status, &renamed.json()["name"]), (200, &json!("Mairie de Pont-Aven")));
     office.stop().await;
     let office = Office::start_in(folder.path()).await;
-    assert_eq!(office.admin().get("/api/v1/office").await.json()["name"], "Mairie de Pont-Aven");
+    let again = office.admin().get("/api/v1/office").await.json();
+    assert_eq!(again["name"], "Mairie de Pont-Aven");
+    assert!(state["id"].is_string() && again["id"] == state["id"], "an office keeps its id");
 }
 
 #[tokio::test]

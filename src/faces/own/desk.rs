@@ -19,6 +19,8 @@ pub struct Address {
 /// The office as a page shows it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct OfficeState {
+    /// The office's lasting id: what a browser keeps for it is kept under this name, whatever the address is today.
+    pub id: String,
     /// What the office is called.
     pub name: String,
     /// The program's version.
