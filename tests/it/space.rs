@@ -14,7 +14,7 @@ use townhall::rooms::space::{
     Closed, Except, Join, Joined, OldRooms, Room, Said, Say, Since, Space, SpaceError, SpaceEvent,
     SpaceOptions, SpaceOutbox,
 };
-use townhall::store::{Store, StoreState};
+use townhall::store::{Store, StoreState, Table};
 use townhall::telemetry::Metrics;
 
 use crate::disk::SmallDisk;
@@ -320,6 +320,30 @@ async fn what_cannot_be_made_good_is_said() {
         space.stop().await;
     }
     assert!(office.recoveries("lost") && office.recoveries("too_old") && office.recoveries("recovered"));
+}
+
+#[tokio::test]
+async fn what_left_the_disk_is_known_to_have_been_there_also_after_a_restart() {
+    let mut office = Office::new();
+    office.options.ring_max_messages = 10;
+    let space = office.space().await;
+    let mut lost = Client::came(&["quiet"], &space).await;
+    let mut whole = Client::came(&["other"], &space).await;
+    for client in [&mut lost, &mut whole] {
+        client.lose(&space).await;
+    }
+    seq(&space, say(&["quiet"], "missed")).await;
+    for _ in 0..30 {
+        for said in join_all((0..20).map(|_| space.say(say(&["busy"], "x")))).await {
+            said.unwrap();
+        }
+    }
+    space.stop().await;
+    let rows = office.store.as_ref().unwrap().scan(Table::Messages, b"", 1_000).unwrap();
+    assert!(rows.len() < 300, "{} rows are left on disk", rows.len());
+    let space = office.space().await;
+    assert!(whole.join(&space).await);
+    assert!(!lost.join(&space).await);
 }
 
 #[tokio::test]
@@ -699,12 +723,23 @@ async fn on_a_full_disk_the_publisher_is_told_and_the_rest_goes_on() {
     assert_eq!(newcomer.pid, None);
     client.lose(&space).await;
     assert!(client.join(&space).await);
+    space.leave(newcomer.joined.unwrap().member, true).await;
+    client.lose(&space).await;
+    // Whoever goes on publishing is told each time.
+    for _ in 0..60 {
+        let refused = join_all((0..20).map(|_| space.say(say(&["a"], &body)))).await;
+        assert!(refused.iter().all(Result::is_err));
+    }
     // With room again, messages are kept again, in order, and what failed stays unheard, also after a restart.
     assert!(disk.option("remount,size=64m", &[]));
     let mut state = store.state();
     state.wait_for(|state| *state == StoreState::Writable).await.unwrap();
-    client.lose(&space).await;
-    seq(&space, say(&["a"], "after")).await;
+    let again = async {
+        while space.say(say(&["a"], "after")).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(4), again).await.expect("messages are kept again");
     space.stop().await;
     let space = open().await.unwrap();
     assert!(client.join(&space).await);

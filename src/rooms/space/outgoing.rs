@@ -102,9 +102,10 @@ impl Outgoing {
         self.queue.is_empty() && self.flights.is_empty()
     }
 
-    /// Whether there are messages to hand over, and the store may take something.
+    /// Whether there are messages to hand over, or too many failed numbers, and the store may take something.
     pub(super) fn wants(&self) -> bool {
-        !self.busy.is_set() && !self.queue.is_empty()
+        let sweeps = self.is_stuck() && self.flights.is_empty() && !self.sick.is_set();
+        !self.busy.is_set() && (sweeps || !self.queue.is_empty())
     }
 
     /// Whether something beside messages may be handed over.
