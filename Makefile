@@ -49,7 +49,7 @@ ui/node_modules/.built: $(UI_SOURCES) ui/node_modules/.installed
 	touch $@
 
 packages-test:
-	.ci/packages build desktop window browser lan
+	.ci/packages build desktop window browser lan redis
 
 setup: packages-test $(INSTALLED)
 	cargo fetch --locked --quiet

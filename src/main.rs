@@ -29,7 +29,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve an office
-    Serve(Flags),
+    Serve(Box<Flags>),
     /// Turn documents into text for the server; the server starts it by itself
     #[command(hide = true)]
     Scribe,

@@ -1,5 +1,6 @@
 //! Builds every part of the office, owns all tasks, and the order of start and stop.
 
+mod central;
 mod desk;
 mod followers;
 mod handle;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub use handle::Handle;
 
 use crate::auth::{AdminFileError, App, Auth};
-use crate::bus::{Bus, BusError};
+use crate::bus::{Bus, BusError, BusOptions};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::limits::STOP_DEADLINE;
@@ -32,6 +33,7 @@ use crate::rooms::{Documents, Rooms};
 use crate::scribe::Scribe;
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
+use central::Central;
 use desk::FrontDesk;
 use followers::Followers;
 use network::Network;
@@ -99,7 +101,12 @@ impl Server {
             store::OpenError::InUse => OpenError::InUse(config.data.clone()),
             why => OpenError::Store { folder: config.data.clone(), why },
         })?;
-        let bus = Bus::open(&config.data.join("bus"), &clock)?;
+        let central = Central::read(&store, config.central.clone())?;
+        let bus = Bus::open_with(
+            &config.data.join("bus"),
+            &clock,
+            BusOptions { store: store.clone(), central: central.url(), metrics: metrics.clone() },
+        )?;
         let auth = Auth::open(&config.data, store.clone(), bus.clone(), clock.clone())?;
         let loomio = loomio(&config, &auth, &bus, &metrics);
         let realtime = config.realtime.clone();
@@ -109,7 +116,7 @@ impl Server {
         let pages = [config.channels_origins, config.origins].concat();
         let options = SioOptions { origins: Origins::These(pages), ..SioOptions::default() };
         let sio = Sio::new(Vec::new(), options, &metrics);
-        let (desk, wishes) = FrontDesk::open(store.clone(), address)?;
+        let (desk, wishes) = FrontDesk::open(store.clone(), bus.clone(), &central, address)?;
         let desk = Arc::new(desk);
         let records = Records::new(store.clone(), Scribe::new(config.scribe_program), clock.clone());
         let own = own::routes(OwnFace {
@@ -136,7 +143,7 @@ impl Server {
         let door = Door::new(routes, config.realtime.connections_per_ip, metrics.clone());
         let network = Network::new(door.clone(), names, address, wishes);
         let handle = Handle::new(auth.clone(), rooms.clone(), desk);
-        let followers = Followers { store: store.clone(), records, clock, metrics };
+        let followers = Followers { store: store.clone(), bus: bus.clone(), records, clock, metrics };
         let share = config.share;
         Ok(Self { listener, handle, store, bus, rooms, sio, auth, door, network, followers, share })
     }
@@ -234,6 +241,7 @@ fn log_start(config: &Config, address: SocketAddr) {
         share = config.share,
         documents_free = config.documents_free,
         query_tokens = config.query_tokens,
+        redis = config.central.as_ref().map(ToString::to_string),
         realtime = ?config.realtime,
         loomio = ?config.loomio,
         "the office is open"

@@ -146,7 +146,6 @@ impl Exchange {
         });
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "what comes from elsewhere is not here yet"))]
     /// What anybody wants to hear.
     pub(super) fn wanted(&self) -> watch::Receiver<Vec<Pattern>> {
         self.wanted.subscribe()
@@ -198,7 +197,6 @@ impl Exchange {
         Ok(told.len())
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "what comes from elsewhere is not here yet"))]
     /// Hands out what somebody elsewhere published, to those who asked for it in just this way: the other side says
     /// it once for each pattern.
     pub(super) fn arrived(&self, pattern: &Pattern, message: &Message) {
@@ -207,7 +205,6 @@ impl Exchange {
         }
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "what comes from elsewhere is not here yet"))]
     /// Tells everybody that nothing could be heard from elsewhere between these times.
     pub(super) fn missed(&self, since_ms: u64, until_ms: u64) {
         for listener in held(&self.listeners).iter() {

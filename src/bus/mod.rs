@@ -1,11 +1,23 @@
-//! Keys with expiry, publish and subscribe, as bytes: what a central Redis would do, done in this office.
+//! Keys with expiry, publish and subscribe, as bytes: what a central Redis does, done in this office, and with that
+//! Redis where there is one.
 //!
-//! Owns the embedded store of things that can be made again, and who listens to what. Does not know what the bytes
-//! mean.
+//! Owns the embedded store of things that can be made again, who listens to what, and the way to the central server.
+//! Does not know what the bytes mean.
+//!
+//! * Keys: the office's own ([`Bus::set`]: sessions) never leave it. Shared ones ([`Bus::put_shared`]) are at the
+//!   central server while it is up, with copies here that answer while it is not. An office without Redis has the same
+//!   keys, with the same lives.
+//! * Publishing: listeners in this office hear at once, whatever becomes of the central server. For it the message lies
+//!   on disk and follows, in order, at least once. What comes back of it is dropped.
+//! * Listening: the central server is listened to for whatever anybody here wants to hear. What others published while
+//!   it was out of reach is gone; listeners are told since when.
 
+mod central;
 mod embedded;
 mod exchange;
 mod message;
+mod outgoing;
+mod shared;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,21 +25,63 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 pub use self::exchange::{Consuming, Subscription};
 pub use self::message::{
     Consumer, Delivery, Heard, Message, Missed, Pattern, PublishError, Published, Undelivered,
 };
 
+use self::central::Central;
 use self::embedded::Embedded;
 use self::exchange::Exchange;
+use self::outgoing::Outgoing;
 use crate::clock::Clock;
+use crate::config::CentralUrl;
 use crate::config::limits::{BUS_KEY_MAX_BYTES, BUS_VALUE_MAX_BYTES};
+use crate::store::Store;
+use crate::telemetry::Metrics;
 
 /// Why the bus could not do what was asked. Nothing that matters is lost with it.
 #[derive(Debug, Clone, Error)]
-#[error("the embedded bus failed: {0}")]
+#[error("the bus failed: {0}")]
 pub struct BusError(pub String);
+
+/// Who carries messages and shared keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BusKind {
+    /// This office alone.
+    Embedded,
+    /// This office and a central Redis.
+    Central,
+}
+
+/// How the bus is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BusState {
+    /// Who carries messages.
+    pub kind: BusKind,
+    /// Whether others can be reached; alone, there is nobody to reach, and it is true.
+    pub up: bool,
+    /// Since when it is so, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// Why the central Redis could not be used the last time, without secrets.
+    pub last_error: Option<String>,
+    /// Whether it was up before: then something may have been missed.
+    was_up_before: bool,
+}
+
+/// What the bus needs to reach others.
+pub struct BusOptions {
+    /// Keeps what waits for the central server.
+    pub store: Store,
+    /// The central server, if there is one.
+    pub central: Option<CentralUrl>,
+    /// The figures.
+    pub metrics: Metrics,
+}
 
 /// A handle on the bus; cheap to clone. The last handle dropped closes it.
 #[derive(Clone)]
@@ -36,16 +90,41 @@ pub struct Bus(Arc<Parts>);
 struct Parts {
     local: Embedded,
     exchange: Arc<Exchange>,
+    central: Arc<Central>,
+    outgoing: Option<Outgoing>,
+    clock: Clock,
 }
 
 impl Bus {
-    /// Opens the folder; one that cannot be read is set aside, and an empty one is made.
+    /// Opens the folder, for this office alone; one that cannot be read is set aside, and an empty one is made.
     ///
     /// # Errors
     /// When the folder is in use by somebody else, or cannot be written at all.
     pub fn open(dir: &Path, clock: &Clock) -> Result<Self, BusError> {
+        Self::assemble(dir, clock, None, Metrics::new(), None)
+    }
+
+    /// Opens the folder, and can reach a central server once [`Bus::keep_connected`] runs.
+    ///
+    /// # Errors
+    /// As [`Bus::open`], and when what waits for the central server cannot be read.
+    pub fn open_with(dir: &Path, clock: &Clock, options: BusOptions) -> Result<Self, BusError> {
+        let BusOptions { store, central, metrics } = options;
+        let outgoing = Outgoing::open(store, metrics.clone())?;
+        Self::assemble(dir, clock, central, metrics, Some(outgoing))
+    }
+
+    fn assemble(
+        dir: &Path,
+        clock: &Clock,
+        url: Option<CentralUrl>,
+        metrics: Metrics,
+        outgoing: Option<Outgoing>,
+    ) -> Result<Self, BusError> {
         let local = Embedded::open(dir, clock)?;
-        Ok(Self(Arc::new(Parts { local, exchange: Arc::default() })))
+        let exchange: Arc<Exchange> = Arc::default();
+        let central = Central::new(url, exchange.clone(), clock.clone(), metrics);
+        Ok(Self(Arc::new(Parts { local, exchange, central, outgoing, clock: clock.clone() })))
     }
 
     /// Puts a key, for ever or for `life`.
@@ -83,18 +162,24 @@ impl Bus {
         self.0.local.scan(prefix, most)
     }
 
-    /// Publishes: hands the message to everybody who listens here, and waits for every consumer. `id` names the
-    /// publication; publishing it again under the same one is safe.
+    /// Publishes: hands the message to everybody who listens here, and waits for every consumer. With a central server
+    /// configured the message is on disk, on its way there, when this returns. `id` names the publication; publishing
+    /// it again under the same one is safe.
     ///
     /// # Errors
     /// See [`PublishError`].
     pub async fn publish(&self, message: &Message, id: Option<&str>) -> Result<Published, PublishError> {
+        let outgoing = self.0.outgoing.as_ref().filter(|_| self.0.central.is_configured());
+        let place = outgoing.map(|outgoing| outgoing.place(message)).transpose()?;
         let said = self.0.exchange.say(message, id).await;
         let reached = said.map_err(|why| match why {
             Undelivered::Refused(why) => PublishError::Refused(why),
             Undelivered::Failed(why) => PublishError::Failed(why),
         })?;
-        Ok(Published { reached, forwarded: false })
+        if let (Some(outgoing), Some(place)) = (outgoing, place) {
+            outgoing.put(message, place).await?;
+        }
+        Ok(Published { reached, forwarded: outgoing.is_some() })
     }
 
     /// Listens, until the subscription is dropped. What waits for it is bounded; it is told when it was too slow.
@@ -112,6 +197,79 @@ impl Bus {
     /// When too many listen already.
     pub fn consume(&self, patterns: &[Pattern], consumer: Arc<dyn Consumer>) -> Result<Consuming, BusError> {
         self.0.exchange.consume(patterns, consumer).ok_or_else(too_many)
+    }
+
+    /// How the bus is, and how it changes.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<BusState> {
+        self.0.central.state()
+    }
+
+    /// How many messages wait for the central server.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.outgoing.as_ref().map_or(0, Outgoing::count)
+    }
+
+    /// The central server, if one is configured.
+    #[must_use]
+    pub fn central(&self) -> Option<CentralUrl> {
+        self.0.central.url()
+    }
+
+    /// Another central server from now on, or none.
+    pub fn choose_central(&self, url: Option<CentralUrl>) {
+        self.0.central.choose(url);
+    }
+
+    /// Tries a central server out: connects, logs in, asks for a sign of life. Answers within seconds.
+    ///
+    /// # Errors
+    /// Why it cannot be used, without secrets.
+    pub async fn try_central(url: &CentralUrl) -> Result<(), BusError> {
+        Central::try_out(url).await.map_err(BusError)
+    }
+
+    /// Keeps the connection to the central server until `stop`: connects, listens, and connects again.
+    pub async fn keep_connected(&self, stop: CancellationToken) {
+        let greet = |sender| async move { self.put_again(sender).await };
+        Arc::clone(&self.0.central).run(stop, greet).await;
+    }
+
+    /// Waits until messages wait for the central server and it is there.
+    pub async fn can_forward(&self) {
+        let Some(outgoing) = &self.0.outgoing else { return std::future::pending().await };
+        let mut state = self.state();
+        loop {
+            let up = {
+                let now = state.borrow_and_update();
+                now.up && now.kind == BusKind::Central
+            };
+            if up && outgoing.count() > 0 {
+                return;
+            }
+            tokio::select! {
+                () = outgoing.put_since() => {}
+                changed = state.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Sends the oldest waiting messages, at most so many, to the central server. True: all of them are there.
+    ///
+    /// # Errors
+    /// When the disk could not be read or written; what was sent may be sent again.
+    pub async fn forward(&self, most: usize) -> Result<bool, BusError> {
+        let bus = self.clone();
+        let batch = tokio::task::spawn_blocking(move || match &bus.0.outgoing {
+            Some(outgoing) => outgoing.oldest(most).map(Some),
+            None => Ok(None),
+        });
+        let batch = batch.await.map_err(|error| BusError(error.to_string()))??;
+        let (Some(batch), Some(outgoing)) = (batch, &self.0.outgoing) else { return Ok(true) };
+        let (done, all) = self.0.central.publish(&batch.messages).await;
+        outgoing.sent(&batch, done).await?;
+        Ok(all)
     }
 
     /// Ends every subscription, writes what is in memory to disk and closes the files.

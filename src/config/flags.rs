@@ -5,6 +5,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::Hidden;
+
 /// The options of `townhall serve` and of the desktop program. A flag beats its variable.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Flags {
@@ -20,6 +22,12 @@ pub struct Flags {
     /// Configuration file [default: townhall.yml in the data folder, when it is there]
     #[arg(long, value_name = "FILE", env = "TOWNHALL_CONFIG")]
     pub config: Option<PathBuf>,
+    /// A central Redis, for example redis://user:password@redis.example:6379/0
+    #[arg(long, value_name = "URL", env = "TOWNHALL_REDIS", hide_env_values = true)]
+    pub redis: Option<Hidden>,
+    /// The same by the name that other programs use
+    #[arg(long, value_name = "URL", env = "REDIS_URL", hide = true, hide_env_values = true)]
+    pub redis_url: Option<Hidden>,
     /// What is logged, for example `info` or `townhall=debug`
     #[arg(long, value_name = "FILTER", env = "TOWNHALL_LOG", hide = true)]
     pub log: Option<String>,

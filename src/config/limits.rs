@@ -2,11 +2,13 @@
 //!
 //! Owns numbers only. A queue, map, buffer or wait without a line here is a defect.
 
+mod bus;
 mod forum;
 mod loomio;
 
 use std::time::Duration;
 
+pub use bus::*;
 pub use forum::*;
 pub use loomio::*;
 
@@ -339,34 +341,3 @@ pub const LAN_ADDRESSES_MAX: usize = 16;
 pub const LAN_GOODBYE: Duration = Duration::from_secs(1);
 /// The adapters are looked at this often: a cable put back in is announced within it.
 pub const LAN_INTERFACE_CHECK: Duration = Duration::from_secs(2);
-
-// --- bus -------------------------------------------------------------------------------------------------
-
-/// Keys on the embedded bus at once: a session and a few cached answers for each person of a large office.
-pub const BUS_KEYS_MAX: usize = 100_000;
-/// A key on the bus, in bytes.
-pub const BUS_KEY_MAX_BYTES: usize = 512;
-/// A value on the bus, in bytes.
-pub const BUS_VALUE_MAX_BYTES: usize = 64 * KIB;
-/// Memory that the bus may use as page cache, in bytes; the engine's own default is 1 GiB.
-pub const BUS_CACHE_BYTES: u64 = 4 * MIB as u64;
-/// Expired keys are taken away, and written keys are brought to disk, this often.
-pub const BUS_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// Expired keys taken away in one sweep; the rest waits for the next one, and reads as gone meanwhile.
-pub const BUS_SWEEP_MAX: usize = 10_000;
-/// After a fault the bus is opened again, at most this often.
-pub const BUS_MEND_INTERVAL: Duration = Duration::from_secs(1);
-/// A failed bus is opened again once the disk takes this many bytes…
-pub const BUS_PROBE_BYTES: usize = MIB;
-/// …and its old files are closed, or do not answer for this long.
-pub const BUS_CLOSE_WAIT: Duration = Duration::from_secs(1);
-/// The name of a channel, in bytes.
-pub const BUS_CHANNEL_MAX_BYTES: usize = 512;
-/// One message on a channel, in bytes: somewhat more than a client's socket takes at once.
-pub const BUS_MESSAGE_MAX_BYTES: usize = MIB;
-/// What waits for one listener on the bus, in bytes; over it the oldest is dropped, and the listener is told.
-pub const BUS_SUBSCRIPTION_MAX_BYTES: usize = 16 * MIB;
-/// Patterns listened to at once: a dialect needs a handful.
-pub const BUS_SUBSCRIPTIONS_MAX: usize = 256;
-/// The id that a publisher gives a message, in bytes.
-pub const BUS_PUBLICATION_ID_MAX_BYTES: usize = 128;

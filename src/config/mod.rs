@@ -3,6 +3,7 @@
 //! Owns reading of file, environment and flags into one resolved [`Config`] without options. Nobody else reads
 //! the environment.
 
+mod central;
 mod flags;
 pub mod limits;
 mod loomio;
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use central::{CentralUrl, CentralUrlError, Hidden, Layout};
 pub use flags::{Flags, LogFormat};
 pub use loomio::Loomio;
 pub use resolve::{ConfigError, resolve};
@@ -41,6 +43,9 @@ pub struct Config {
     pub loomio: Loomio,
     /// Origins besides our own whose pages may use the channels, and only these (`channels.origins`).
     pub channels_origins: Vec<String>,
+    /// The central Redis (`--redis`, `TOWNHALL_REDIS`, `REDIS_URL`, `redis.url`). Where nobody says, the settings page
+    /// may.
+    pub central: Option<CentralUrl>,
     /// The published realtime settings.
     pub realtime: Realtime,
     /// What is logged.
@@ -93,6 +98,7 @@ impl Config {
             outbound_allow: Vec::new(),
             loomio: Loomio::default(),
             channels_origins: Vec::new(),
+            central: None,
             realtime: Realtime::default(),
             log: resolve::LOG_DEFAULT.to_owned(),
             log_format: LogFormat::Text,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::written::Written;
-use super::{Config, Flags, Realtime, limits, loomio};
+use super::{CentralUrl, CentralUrlError, Config, Flags, Realtime, limits, loomio};
 
 /// What is logged when nobody says: joins, leaves, refusals and faults.
 pub(super) const LOG_DEFAULT: &str = "info";
@@ -43,6 +43,14 @@ pub enum ConfigError {
         key: String,
         /// What is wrong, and what was expected.
         why: String,
+    },
+    /// The central Redis' address is not understood; what it is stays unsaid, since it may hold a password.
+    #[error("{from}: {why}")]
+    Central {
+        /// Where it was said.
+        from: &'static str,
+        /// What was expected.
+        why: CentralUrlError,
     },
     /// This computer has no place for application data.
     #[error("no data folder: name one with --data")]
@@ -106,6 +114,7 @@ pub fn resolve(flags: &Flags) -> Result<Config, ConfigError> {
         )?,
         outbound_allow: loomio::outbound(&written.outbound.allow, &complain)?,
         loomio,
+        central: central(flags, &written, &complain)?,
         realtime,
         log: flags.log.clone().unwrap_or_else(|| LOG_DEFAULT.to_owned()),
         log_format: flags.log_format.unwrap_or_default(),
@@ -219,6 +228,22 @@ fn realtime(written: &Written, complain: Complain<'_>) -> Result<Realtime, Confi
             defaults.connections_per_ip,
         )?,
     })
+}
+
+/// The central server: a flag, its variable, the variable other programs use, the file.
+fn central(
+    flags: &Flags,
+    written: &Written,
+    complain: Complain<'_>,
+) -> Result<Option<CentralUrl>, ConfigError> {
+    let said = [("--redis or TOWNHALL_REDIS", &flags.redis), ("REDIS_URL", &flags.redis_url)];
+    for (from, url) in said {
+        let Some(url) = url.as_ref().filter(|url| !url.reveal().is_empty()) else { continue };
+        return url.reveal().parse().map(Some).map_err(|why| ConfigError::Central { from, why });
+    }
+    let file = written.redis.url.as_deref();
+    file.map(|url| url.parse().map_err(|why: CentralUrlError| complain("redis.url", why.expected())))
+        .transpose()
 }
 
 fn host(written: Option<&str>, complain: Complain<'_>) -> Result<IpAddr, ConfigError> {

@@ -15,6 +15,21 @@ pub(super) struct Written {
     pub(super) loomio: super::loomio::Written,
     pub(super) outbound: Outbound,
     pub(super) channels: Channels,
+    pub(super) redis: Redis,
+}
+
+/// The central server.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Redis {
+    /// With its password: not for eyes.
+    pub(super) url: Option<String>,
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Redis").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -4,3 +4,4 @@
 //! not know rooms, peers or HTTP.
 
 pub mod drafting;
+pub mod relay;

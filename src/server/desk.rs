@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::central::Central;
 use super::{OpenError, here_url};
+use crate::bus::Bus;
+use crate::config::CentralUrl;
 use crate::faces::own::{Address, Desk, DeskError, Later, OfficeState, Picture};
 use crate::lan;
 use crate::store::{Store, StoreState, Table, Write};
@@ -42,6 +45,9 @@ pub(super) struct Standing {
 pub(super) struct FrontDesk {
     id: String,
     store: Store,
+    bus: Bus,
+    /// Whether the central server was said at the start.
+    central_said: bool,
     store_state: watch::Receiver<StoreState>,
     address: SocketAddr,
     share: watch::Sender<bool>,
@@ -50,7 +56,12 @@ pub(super) struct FrontDesk {
 }
 
 impl FrontDesk {
-    pub(super) fn open(store: Store, address: SocketAddr) -> Result<(Self, Wishes), OpenError> {
+    pub(super) fn open(
+        store: Store,
+        bus: Bus,
+        central: &Central,
+        address: SocketAddr,
+    ) -> Result<(Self, Wishes), OpenError> {
         let setting = |key| {
             let row = store.get(Table::Settings, key).map_err(|e| OpenError::Settings(e.to_string()))?;
             Ok::<_, OpenError>(row.and_then(|row| String::from_utf8(row.to_vec()).ok()))
@@ -65,11 +76,21 @@ impl FrontDesk {
         let (done, standing) = watch::channel(Standing::default());
         let wishes = Wishes { share: wish_share, name: wish_name, id: id.clone(), done };
         let store_state = store.state();
-        Ok((Self { id, store, store_state, address, share, name, standing }, wishes))
+        let central_said = matches!(central, Central::Said(_));
+        Ok((Self { id, store, bus, central_said, store_state, address, share, name, standing }, wishes))
     }
 
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    async fn keep(&self, write: Write) -> Result<(), DeskError> {
+        let done = self.store.commit(vec![write]).map_err(|error| DeskError(error.to_string()))?;
+        match done.await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(DeskError(error.to_string())),
+            Err(_) => Err(DeskError("the store is closed".to_owned())),
+        }
     }
 
     fn addresses(&self) -> Vec<Address> {
@@ -123,15 +144,21 @@ impl Desk for FrontDesk {
     fn rename(&self, name: String) -> Later<'_, Result<(), DeskError>> {
         Box::pin(async move {
             let put = Write::Put { table: Table::Settings, key: NAME.into(), value: name.clone().into() };
-            let done = self.store.commit(vec![put]).map_err(|error| DeskError(error.to_string()))?;
-            match done.await {
-                Ok(Ok(_)) => {
-                    self.name.send_replace(name);
-                    Ok(())
-                }
-                Ok(Err(error)) => Err(DeskError(error.to_string())),
-                Err(_) => Err(DeskError("the store is closed".to_owned())),
-            }
+            self.keep(put).await?;
+            self.name.send_replace(name);
+            Ok(())
+        })
+    }
+
+    fn central_said(&self) -> bool {
+        self.central_said
+    }
+
+    fn choose_central(&self, url: Option<CentralUrl>) -> Later<'_, Result<(), DeskError>> {
+        Box::pin(async move {
+            self.keep(Central::keep(url.as_ref())).await?;
+            self.bus.choose_central(url);
+            Ok(())
         })
     }
 

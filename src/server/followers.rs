@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::bus::Bus;
 use crate::clock::Clock;
-use crate::follow::drafting;
+use crate::follow::{drafting, relay};
 use crate::records::Records;
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -15,6 +17,7 @@ const START_AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Followers {
     pub(super) store: Store,
+    pub(super) bus: Bus,
     pub(super) records: Records,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
@@ -23,17 +26,33 @@ pub(super) struct Followers {
 impl Followers {
     /// Runs until `stop`. A fault in a follower is its own: nobody's edit waits for it.
     pub(super) async fn run(self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
+        let drafting = || {
             let (store, records) = (self.store.clone(), self.records.clone());
             let (clock, metrics) = (self.clock.clone(), self.metrics.clone());
-            let drafting = tokio::spawn(drafting::run(store, records, clock, metrics, stop.clone()));
-            if let Err(error) = drafting.await {
-                tracing::error!(%error, "drafting failed and starts again");
-            }
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = tokio::time::sleep(START_AGAIN) => {}
-            }
+            tokio::spawn(drafting::run(store, records, clock, metrics, stop.clone()))
+        };
+        let relay = || tokio::spawn(relay::run(self.bus.clone(), stop.clone()));
+        let connection = || {
+            let (bus, stop) = (self.bus.clone(), stop.clone());
+            tokio::spawn(async move { bus.keep_connected(stop).await })
+        };
+        tokio::join!(
+            again("drafting", drafting, &stop),
+            again("relay", relay, &stop),
+            again("central", connection, &stop)
+        );
+    }
+}
+
+/// Starts a follower, and again whenever it failed, until `stop`.
+async fn again(name: &'static str, start: impl Fn() -> JoinHandle<()>, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        if let Err(error) = start().await {
+            tracing::error!(%error, name, "a follower failed and starts again");
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(START_AGAIN) => {}
         }
     }
 }

@@ -54,6 +54,8 @@ pub enum Table {
     Sessions,
     /// Kept messages of spaces, in order, and what is known of those that left.
     Messages,
+    /// What was published and the central server does not have yet, by number.
+    Outgoing,
 }
 
 /// One change; all changes of one commit happen together or not at all.

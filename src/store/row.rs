@@ -43,6 +43,7 @@ impl Table {
             Self::Audit => 6,
             Self::Sessions => 7,
             Self::Messages => 8,
+            Self::Outgoing => 9,
         }
     }
 }

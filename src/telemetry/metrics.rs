@@ -72,6 +72,16 @@ pub struct Figures {
     pub members: Gauge,
     /// Bytes of kept messages in all spaces.
     pub ring_bytes: Gauge,
+    /// Whether the bus reaches whom it should (1) or not (0).
+    pub bus_up: Gauge,
+    /// Since when that is so, in seconds since 1970.
+    pub bus_since_seconds: Gauge,
+    /// Messages heard from the central server.
+    pub bus_messages_in: Counter,
+    /// Messages published at the central server.
+    pub bus_messages_out: Counter,
+    /// Messages waiting for the central server.
+    pub bus_waiting: Gauge,
     /// Memory of this process, in bytes; set when the figures are read.
     pub memory_bytes: Gauge,
     registry: Registry,
@@ -117,6 +127,11 @@ impl Metrics {
             recoveries: Family::default(),
             members: Gauge::default(),
             ring_bytes: Gauge::default(),
+            bus_up: Gauge::default(),
+            bus_since_seconds: Gauge::default(),
+            bus_messages_in: Counter::default(),
+            bus_messages_out: Counter::default(),
+            bus_waiting: Gauge::default(),
             memory_bytes: Gauge::default(),
             registry: Registry::default(),
         };
@@ -141,6 +156,7 @@ impl Metrics {
         registry.register("store_writable", "Whether the store takes writes", figures.store_writable.clone());
         registry.register("memory_bytes", "Resident memory of the process", figures.memory_bytes.clone());
         register_spaces(&mut registry, &figures);
+        register_bus(&mut registry, &figures);
         figures.registry = registry;
         Self(Arc::new(figures))
     }
@@ -159,4 +175,17 @@ impl Metrics {
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
     }
+}
+
+fn register_bus(registry: &mut Registry, figures: &Figures) {
+    registry.register("bus_up", "Whether the bus reaches whom it should", figures.bus_up.clone());
+    let since = figures.bus_since_seconds.clone();
+    registry.register("bus_since_seconds", "Since when that is so, as Unix time", since);
+    registry.register("bus_messages_in", "Messages from the central server", figures.bus_messages_in.clone());
+    registry.register(
+        "bus_messages_out",
+        "Messages published at the central server",
+        figures.bus_messages_out.clone(),
+    );
+    registry.register("bus_waiting", "Messages waiting for the central server", figures.bus_waiting.clone());
 }

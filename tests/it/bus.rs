@@ -1,5 +1,7 @@
 //! What is published reaches whoever listens, with and without a central Redis, and nobody waits for one that is away.
 
+mod central;
+
 use serde_json::json;
 use townhall::auth::Role;
 

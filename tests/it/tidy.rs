@@ -33,6 +33,7 @@ const RANKS: &[(&str, u8)] = &[
 const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("records", "auth", "a grant is the proof that a record may be changed"),
     ("records", "scribe", "the scribe makes a record's first update"),
+    ("bus", "store", "what is published while the central server is away lies in the log"),
 ];
 
 /// What a module must not name, beyond its rank.
@@ -68,7 +69,7 @@ const ENGINES: &[(&str, &[&str])] = &[
     ("mdns_sd", &["src/lan/announce.rs"]),
     ("if_addrs", &["src/lan/addresses.rs"]),
     ("rustls_native_certs", &["src/outbound/tls.rs"]),
-    ("tokio_rustls", &["src/outbound/tls.rs"]),
+    ("tokio_rustls", &["src/outbound/tls.rs", "src/bus/central"]),
     ("qrcode", &["src/lan/qr.rs"]),
     ("pulldown_cmark", &["src/text"]),
     ("pulldown_cmark_to_cmark", &["src/text"]),

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::config::CentralUrl;
+
 /// An address of this computer on the office network.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Address {
@@ -63,6 +65,10 @@ pub trait Desk: Send + Sync {
     fn rename(&self, name: String) -> Later<'_, Result<(), DeskError>>;
     /// Lets other computers in or shuts them out; done when the listeners are open or closed.
     fn share(&self, on: bool) -> Later<'_, ()>;
+    /// Whether the central Redis was said at the start, so that a page cannot choose another.
+    fn central_said(&self) -> bool;
+    /// Another central Redis from now on, or none; the choice is on disk when this is done.
+    fn choose_central(&self, url: Option<CentralUrl>) -> Later<'_, Result<(), DeskError>>;
     /// A QR code for a text; `None` when it is too long for one.
     fn picture(&self, text: &str) -> Option<Picture>;
 }

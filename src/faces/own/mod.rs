@@ -4,6 +4,7 @@
 //! it asks of a [`Desk`].
 
 mod answer;
+mod central;
 mod channels;
 mod desk;
 mod office;
@@ -66,6 +67,8 @@ pub fn routes(face: OwnFace) -> Router {
         .route("/office/sharing", post(office::share))
         .route("/invitations", get(office::invitations).post(office::invite))
         .route("/invitations/{id}", delete(office::close_invitation))
+        .route("/settings/redis", get(central::show).put(central::choose))
+        .route("/settings/redis/test", post(central::test))
         .route("/tokens", post(tokens::mint))
         .route("/tokens/{id}", delete(tokens::revoke));
     let api = Router::new()

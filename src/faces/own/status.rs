@@ -7,19 +7,23 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::OwnFace;
-use super::answer::{Anybody, Failure};
+use super::answer::{Anybody, Failure, rfc3339};
 use crate::auth::Role;
 
 /// Alive, ready, and how full: without anything that a stranger should not know.
 pub(super) async fn health(State(face): State<OwnFace>) -> Response {
     let office = face.desk.office();
+    let bus = face.bus.state().borrow().clone();
     Json(json!({
         "status": "ok",
         "version": office.version,
         "rooms": face.metrics.rooms.get(),
         "connections": face.metrics.connections.get(),
         "store": office.store,
-        "bus": "embedded",
+        "bus": bus.kind,
+        "bus_up": bus.up,
+        "bus_since": rfc3339(bus.since_ms),
+        "bus_waiting": face.bus.waiting(),
     }))
     .into_response()
 }

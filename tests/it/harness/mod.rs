@@ -7,6 +7,7 @@ pub(crate) mod http;
 pub(crate) mod member;
 pub(crate) mod node;
 mod process;
+pub(crate) mod redis;
 pub(crate) mod socket;
 pub(crate) mod stand;
 pub(crate) mod typist;

@@ -1,0 +1,355 @@
+//! The central Redis: connected, listened to, lost and found again, all behind everybody's back.
+//!
+//! Owns when to connect, what is listened to there, and what is known about its state. Nobody waits for it longer than
+//! [`CENTRAL_ANSWER_MAX`], and nobody waits at all while it is known to be away. Does not know what bytes mean.
+
+mod echo;
+mod line;
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use self::echo::Echoes;
+pub(super) use self::line::Sender;
+use self::line::{Ear, Line, NOT_PERMITTED, News, Why};
+use super::exchange::Exchange;
+use super::message::{Message, Pattern};
+use super::{BusKind, BusState};
+use crate::clock::Clock;
+use crate::config::CentralUrl;
+use crate::config::limits::{CENTRAL_AGAIN_MAX, CENTRAL_AGAIN_MIN, CENTRAL_PING_INTERVAL};
+use crate::telemetry::Metrics;
+
+/// The way to the central server, whether there is one or not.
+pub(super) struct Central {
+    url: watch::Sender<Option<CentralUrl>>,
+    state: watch::Sender<BusState>,
+    exchange: Arc<Exchange>,
+    echoes: Mutex<Echoes>,
+    /// There while the server is up.
+    sender: Mutex<Option<Sender>>,
+    /// Somebody got no answer: it is looked into at once.
+    suspect: Notify,
+    /// Keys were not put: they have to be put again.
+    pub(super) owing: AtomicBool,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+/// How a connection ended.
+enum End {
+    /// Asked to.
+    Stop,
+    /// Another server is the central one now.
+    Elsewhere,
+    /// It was lost.
+    Lost(Why),
+}
+
+impl Central {
+    pub(super) fn new(
+        url: Option<CentralUrl>,
+        exchange: Arc<Exchange>,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Arc<Self> {
+        let state = state_of(url.as_ref(), clock.now_ms());
+        let central = Self {
+            url: watch::Sender::new(url),
+            state: watch::Sender::new(state),
+            exchange,
+            echoes: Mutex::default(),
+            sender: Mutex::default(),
+            suspect: Notify::new(),
+            owing: AtomicBool::new(true),
+            clock,
+            metrics,
+        };
+        central.tell(|_| {});
+        Arc::new(central)
+    }
+
+    pub(super) fn state(&self) -> watch::Receiver<BusState> {
+        self.state.subscribe()
+    }
+
+    pub(super) fn url(&self) -> Option<CentralUrl> {
+        self.url.borrow().clone()
+    }
+
+    pub(super) fn is_configured(&self) -> bool {
+        self.url.borrow().is_some()
+    }
+
+    /// Another server, or none.
+    pub(super) fn choose(&self, url: Option<CentralUrl>) {
+        self.owing.store(true, Ordering::Release);
+        let state = state_of(url.as_ref(), self.clock.now_ms());
+        let changed = self.url.send_if_modified(|now| {
+            let changed = *now != url;
+            *now = url;
+            changed
+        });
+        if changed {
+            self.tell(|now| *now = state);
+        }
+    }
+
+    /// Tries a server out, without anything else.
+    pub(super) async fn try_out(url: &CentralUrl) -> Result<(), Why> {
+        let deaf: Ear = Arc::new(|_| {});
+        Line::open(url, &deaf).await?.ping().await
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut BusState)) {
+        self.state.send_modify(change);
+        let state = self.state.borrow();
+        self.metrics.bus_up.set(i64::from(state.up));
+        self.metrics.bus_since_seconds.set((state.since_ms / 1000) as i64);
+    }
+
+    /// Does something with the server, when it is up. `None`: it is not, or does not answer.
+    pub(super) async fn with<T, F>(&self, ask: impl FnOnce(Sender) -> F) -> Option<T>
+    where
+        F: Future<Output = Result<T, Why>>,
+    {
+        let sender = held(&self.sender).clone()?;
+        match ask(sender).await {
+            Ok(answer) => Some(answer),
+            Err(why) => {
+                tracing::debug!(%why, "the central Redis was asked in vain");
+                self.suspect.notify_one();
+                None
+            }
+        }
+    }
+
+    pub(super) async fn get(&self, key: &str) -> Option<Option<Bytes>> {
+        self.with(|mut sender| async move { sender.get(key).await }).await
+    }
+
+    pub(super) async fn set(&self, key: &str, value: &[u8], life: Option<Duration>) -> Option<()> {
+        self.with(|mut sender| async move { sender.set(key, value, life).await }).await
+    }
+
+    pub(super) async fn delete(&self, key: &str) -> Option<bool> {
+        self.with(|mut sender| async move { sender.delete(key).await }).await
+    }
+
+    /// Publishes in order. Says how many need not be sent again, and whether that is all.
+    pub(super) async fn publish(&self, messages: &[Message]) -> (usize, bool) {
+        let Some(mut sender) = held(&self.sender).clone() else { return (0, false) };
+        held(&self.echoes).are_due(messages);
+        match sender.publish(messages).await {
+            Ok(()) => {
+                self.metrics.bus_messages_out.inc_by(messages.len() as u64);
+                (messages.len(), true)
+            }
+            Err((0, why)) if why == NOT_PERMITTED && messages.len() == 1 => {
+                let channel = messages.first().map(|message| &*message.channel);
+                tracing::error!(
+                    channel,
+                    "the central Redis does not permit this channel: a message is dropped"
+                );
+                self.metrics.refuse("bus_not_permitted");
+                (1, true)
+            }
+            Err((done, why)) => {
+                tracing::debug!(%why, done, "messages wait for the central Redis");
+                self.suspect.notify_one();
+                (done, false)
+            }
+        }
+    }
+
+    /// Keeps the connection until `stop`. `greet` is run after each connecting, before anybody else uses the server.
+    pub(super) async fn run<F: Future<Output = bool> + Send>(
+        self: Arc<Self>,
+        stop: CancellationToken,
+        greet: impl Fn(Sender) -> F + Send,
+    ) {
+        let mut url = self.url.subscribe();
+        let mut last = url.borrow().clone();
+        let mut pause = CENTRAL_AGAIN_MIN;
+        loop {
+            let now = url.borrow_and_update().clone();
+            if now != last {
+                tracing::info!(redis = now.as_ref().map(ToString::to_string), "another central Redis");
+                // Once more, in case the last one was found or lost meanwhile.
+                self.tell(|state| *state = state_of(now.as_ref(), self.clock.now_ms()));
+                (last, pause) = (now.clone(), CENTRAL_AGAIN_MIN);
+            }
+            let Some(target) = now else {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    changed = url.changed() => if changed.is_err() { return },
+                }
+                continue;
+            };
+            let end = self.clone().connected(&target, &stop, &mut url, &greet).await;
+            held(&self.sender).take();
+            held(&self.echoes).start_over();
+            match end {
+                End::Stop => return,
+                End::Elsewhere => continue,
+                End::Lost(why) => {
+                    if self.state.borrow().up {
+                        pause = CENTRAL_AGAIN_MIN;
+                    }
+                    self.lost(&target, why);
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = url.wait_for(|now| now.as_ref() != Some(&target)) => {}
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(CENTRAL_AGAIN_MAX),
+            }
+        }
+    }
+
+    /// One connection, from its opening to its end.
+    async fn connected<F: Future<Output = bool> + Send>(
+        self: Arc<Self>,
+        target: &CentralUrl,
+        stop: &CancellationToken,
+        url: &mut watch::Receiver<Option<CentralUrl>>,
+        greet: &(impl Fn(Sender) -> F + Send),
+    ) -> End {
+        let dead = Arc::new(Notify::new());
+        let talk = async {
+            let mut line = match Line::open(target, &self.ear(&dead)).await {
+                Ok(line) => line,
+                Err(why) => return why,
+            };
+            self.attend(&mut line, target, greet).await
+        };
+        tokio::select! {
+            () = stop.cancelled() => End::Stop,
+            _ = url.wait_for(|now| now.as_ref() != Some(target)) => End::Elsewhere,
+            () = dead.notified() => End::Lost("the connection was closed".into()),
+            why = talk => End::Lost(why),
+        }
+    }
+
+    /// What is heard goes straight to whoever listens, unless it is our own.
+    fn ear(self: &Arc<Self>, dead: &Arc<Notify>) -> Ear {
+        let (central, dead) = (Arc::downgrade(self), Arc::clone(dead));
+        Arc::new(move |news| {
+            let Some(central) = central.upgrade() else { return };
+            match news {
+                News::Lost => dead.notify_one(),
+                News::Message(pattern, message) => {
+                    if held(&central.echoes).take(&pattern, &message) {
+                        return;
+                    }
+                    central.metrics.bus_messages_in.inc();
+                    central.exchange.arrived(&pattern, &message);
+                }
+            }
+        })
+    }
+
+    /// Looks after an open connection until it does not answer.
+    async fn attend<F: Future<Output = bool> + Send>(
+        self: &Arc<Self>,
+        line: &mut Line,
+        target: &CentralUrl,
+        greet: &(impl Fn(Sender) -> F + Send),
+    ) -> Why {
+        let mut wanted = self.exchange.wanted();
+        let first = wanted.borrow_and_update().clone();
+        if let Err(why) = self.listen(line, &first).await {
+            return why;
+        }
+        self.owing.store(false, Ordering::Release);
+        if !greet(line.sender()).await {
+            self.owing.store(true, Ordering::Release);
+        }
+        *held(&self.sender) = Some(line.sender());
+        self.found(target);
+        let mut tick = tokio::time::interval(CENTRAL_PING_INTERVAL);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = self.suspect.notified() => {}
+                _ = wanted.changed() => {
+                    let now = wanted.borrow_and_update().clone();
+                    if let Err(why) = self.listen(line, &now).await {
+                        return why;
+                    }
+                    continue;
+                }
+            }
+            if let Err(why) = line.ping().await {
+                return why;
+            }
+            if self.owing.swap(false, Ordering::AcqRel) && !greet(line.sender()).await {
+                self.owing.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    /// Listens to these patterns and no others.
+    async fn listen(&self, line: &mut Line, wanted: &[Pattern]) -> Result<(), Why> {
+        let before = held(&self.echoes).listening.clone();
+        for pattern in before.iter().filter(|pattern| !wanted.contains(pattern)) {
+            line.unsubscribe(pattern).await?;
+            held(&self.echoes).listening.retain(|one| one != pattern);
+        }
+        for pattern in wanted.iter().filter(|pattern| !before.contains(pattern)) {
+            // First noted, then said: our own publication may come back before the answer does.
+            held(&self.echoes).listening.push(pattern.clone());
+            line.subscribe(pattern).await?;
+        }
+        Ok(())
+    }
+
+    fn found(&self, target: &CentralUrl) {
+        let now_ms = self.clock.now_ms();
+        let (away_since_ms, was_up) = {
+            let state = self.state.borrow();
+            (state.since_ms, state.up)
+        };
+        if !was_up && self.state.borrow().was_up_before {
+            self.exchange.missed(away_since_ms, now_ms);
+        }
+        tracing::info!(redis = %target, "the central Redis is there");
+        self.tell(|state| {
+            (state.up, state.since_ms, state.was_up_before) = (true, now_ms, true);
+        });
+    }
+
+    fn lost(&self, target: &CentralUrl, why: Why) {
+        let news = {
+            let state = self.state.borrow();
+            state.up || state.last_error.as_deref() != Some(why.as_str())
+        };
+        if news {
+            tracing::warn!(redis = %target, %why, "the central Redis is away; the office goes on by itself");
+        }
+        let now_ms = self.clock.now_ms();
+        self.tell(|state| {
+            if std::mem::replace(&mut state.up, false) {
+                state.since_ms = now_ms;
+            }
+            state.last_error = Some(why);
+        });
+    }
+}
+
+fn state_of(url: Option<&CentralUrl>, now_ms: u64) -> BusState {
+    let kind = if url.is_some() { BusKind::Central } else { BusKind::Embedded };
+    BusState { kind, up: kind == BusKind::Embedded, since_ms: now_ms, last_error: None, was_up_before: false }
+}
+
+/// A lock's content, also after a panic elsewhere: what is behind these locks is never half changed.
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,411 @@
+//! One connection to the central Redis: opening it in every layout, what is said on it, what is heard.
+//!
+//! Owns the protocol: RESP3 with pushes on one connection, or RESP2 with a second one for listening. Does not
+//! know when to connect again. Errors are told in our own words: a server may repeat what it was sent, secrets
+//! included.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use redis::aio::{MultiplexedConnection, PubSubSink};
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
+use redis::io::tcp::TcpSettings;
+use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
+    IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, TlsMode, Value,
+};
+use tokio::task::JoinHandle;
+
+use super::super::message::{Message, Pattern};
+use crate::config::limits::{CENTRAL_ANSWER_MAX, CENTRAL_CONNECT_MAX};
+use crate::config::{CentralUrl, Layout};
+
+/// Why something did not work, in words without secrets.
+pub(in crate::bus) type Why = String;
+
+/// The user may not do this there.
+pub(super) const NOT_PERMITTED: &str = "it does not permit this user what is needed";
+
+/// What is heard on a line.
+pub(super) enum News {
+    /// A message, and the pattern in whose name it came.
+    Message(Pattern, Message),
+    /// The line is dead.
+    Lost,
+}
+
+/// Takes what is heard, at once and without waiting.
+pub(super) type Ear = Arc<dyn Fn(News) + Send + Sync>;
+
+/// Sends commands; cheap to clone.
+#[derive(Clone)]
+pub(in crate::bus) enum Sender {
+    Single(MultiplexedConnection),
+    Cluster(Box<ClusterConnection>),
+}
+
+/// An open connection.
+pub(super) struct Line {
+    sender: Sender,
+    /// The second connection, where pushes are not known.
+    second: Option<(PubSubSink, JoinHandle<()>)>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some((_, listening)) = &self.second {
+            listening.abort();
+        }
+    }
+}
+
+impl Line {
+    /// Connects and logs in, within a bounded time.
+    pub(super) async fn open(url: &CentralUrl, ear: &Ear) -> Result<Self, Why> {
+        let opening = async {
+            if url.old_protocol {
+                return open(url, ear, ProtocolVersion::RESP2).await;
+            }
+            match open(url, ear, ProtocolVersion::RESP3).await {
+                Err(error) if knows_no_resp3(&error) => open(url, ear, ProtocolVersion::RESP2).await,
+                other => other,
+            }
+        };
+        match tokio::time::timeout(CENTRAL_CONNECT_MAX, opening).await {
+            Ok(opened) => opened.map_err(|error| words(&error)),
+            Err(_) => Err("it does not answer in time".into()),
+        }
+    }
+
+    pub(super) fn sender(&self) -> Sender {
+        self.sender.clone()
+    }
+
+    pub(super) async fn subscribe(&mut self, pattern: &Pattern) -> Result<(), Why> {
+        self.listen(pattern, true).await
+    }
+
+    pub(super) async fn unsubscribe(&mut self, pattern: &Pattern) -> Result<(), Why> {
+        self.listen(pattern, false).await
+    }
+
+    async fn listen(&mut self, pattern: &Pattern, on: bool) -> Result<(), Why> {
+        let (exact, name) = match pattern {
+            Pattern::Channel(name) => (true, name.to_string()),
+            Pattern::Prefix(start) => (false, glob(start)),
+        };
+        let done = async {
+            match (&mut self.second, &mut self.sender, exact, on) {
+                (Some((ear, _)), _, true, true) => ear.subscribe(name).await,
+                (Some((ear, _)), _, true, false) => ear.unsubscribe(name).await,
+                (Some((ear, _)), _, false, true) => ear.psubscribe(name).await,
+                (Some((ear, _)), _, false, false) => ear.punsubscribe(name).await,
+                (None, Sender::Single(line), true, true) => line.subscribe(name).await,
+                (None, Sender::Single(line), true, false) => line.unsubscribe(name).await,
+                (None, Sender::Single(line), false, true) => line.psubscribe(name).await,
+                (None, Sender::Single(line), false, false) => line.punsubscribe(name).await,
+                (None, Sender::Cluster(line), true, true) => line.subscribe(name).await,
+                (None, Sender::Cluster(line), true, false) => line.unsubscribe(name).await,
+                (None, Sender::Cluster(line), false, true) => line.psubscribe(name).await,
+                (None, Sender::Cluster(line), false, false) => line.punsubscribe(name).await,
+            }
+        };
+        within(CENTRAL_ANSWER_MAX, done).await
+    }
+
+    /// Asks for a sign of life, on both connections where there are two.
+    pub(super) async fn ping(&mut self) -> Result<(), Why> {
+        self.sender.ask::<String>(&redis::cmd("PING")).await?;
+        if let Some((ear, _)) = &mut self.second {
+            within(CENTRAL_ANSWER_MAX, ear.ping::<Value>()).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Sender {
+    async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, Why> {
+        let asked = async {
+            match self {
+                Self::Single(line) => command.query_async(line).await,
+                Self::Cluster(line) => command.query_async(line.as_mut()).await,
+            }
+        };
+        within(CENTRAL_ANSWER_MAX, asked).await
+    }
+
+    pub(super) async fn get(&mut self, key: &str) -> Result<Option<Bytes>, Why> {
+        let found: Option<Vec<u8>> = self.ask(redis::cmd("GET").arg(key)).await?;
+        Ok(found.map(Bytes::from))
+    }
+
+    pub(in crate::bus) async fn set(
+        &mut self,
+        key: &str,
+        value: &[u8],
+        life: Option<Duration>,
+    ) -> Result<(), Why> {
+        let mut command = redis::cmd("SET");
+        command.arg(key).arg(value);
+        if let Some(life) = life {
+            command.arg("PX").arg(u64::try_from(life.as_millis()).unwrap_or(u64::MAX).max(1));
+        }
+        self.ask(&command).await
+    }
+
+    pub(in crate::bus) async fn delete(&mut self, key: &str) -> Result<bool, Why> {
+        self.ask::<u64>(redis::cmd("DEL").arg(key)).await.map(|count| count > 0)
+    }
+
+    /// Publishes in order. Says how many are done for certain when it fails.
+    pub(super) async fn publish(&mut self, messages: &[Message]) -> Result<(), (usize, Why)> {
+        match self {
+            Self::Single(line) => {
+                let mut all = redis::pipe();
+                for message in messages {
+                    all.publish(&*message.channel, &message.body[..]).ignore();
+                }
+                within(CENTRAL_ANSWER_MAX, all.query_async::<()>(line)).await.map_err(|why| (0, why))
+            }
+            // The nodes of a cluster do not wait for each other: the order is kept here.
+            Self::Cluster(_) => {
+                for (done, message) in messages.iter().enumerate() {
+                    let mut command = redis::cmd("PUBLISH");
+                    command.arg(&*message.channel).arg(&message.body[..]);
+                    self.ask::<Value>(&command).await.map_err(|why| (done, why))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn within<T>(most: Duration, asked: impl Future<Output = Result<T, RedisError>>) -> Result<T, Why> {
+    match tokio::time::timeout(most, asked).await {
+        Ok(answer) => answer.map_err(|error| words(&error)),
+        Err(_) => Err("it does not answer in time".into()),
+    }
+}
+
+async fn open(url: &CentralUrl, ear: &Ear, protocol: ProtocolVersion) -> Result<Line, RedisError> {
+    if url.tls {
+        // Somebody else may have chosen already; any provider will do.
+        let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    }
+    let log_in = log_in(url, protocol);
+    if url.layout == Layout::Cluster {
+        return open_cluster(url, &log_in, ear, protocol).await;
+    }
+    let client = match &url.layout {
+        Layout::Sentinel(master) => sentinel(url, master, &log_in, protocol).await?,
+        _ => Client::open(info(url, 0)?.set_redis_settings(log_in))?,
+    };
+    let mut config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CENTRAL_CONNECT_MAX))
+        .set_response_timeout(Some(CENTRAL_ANSWER_MAX));
+    if protocol == ProtocolVersion::RESP3 {
+        config = config.set_push_sender(pushes(ear));
+        let line = client.get_multiplexed_async_connection_with_config(&config).await?;
+        return Ok(Line { sender: Sender::Single(line), second: None });
+    }
+    let line = client.get_multiplexed_async_connection_with_config(&config).await?;
+    let (sink, mut heard) = client.get_async_pubsub().await?.split();
+    let ear = Arc::clone(ear);
+    let listening = tokio::spawn(async move {
+        while let Some(message) = heard.next().await {
+            let pattern = message.from_pattern().then(|| message.get_pattern::<Vec<u8>>().ok()).flatten();
+            let channel = message.get_channel_name().as_bytes();
+            let body = Bytes::copy_from_slice(message.get_payload_bytes());
+            tell(&ear, pattern.as_deref(), channel, body);
+        }
+        ear(News::Lost);
+    });
+    Ok(Line { sender: Sender::Single(line), second: Some((sink, listening)) })
+}
+
+async fn open_cluster(
+    url: &CentralUrl,
+    log_in: &RedisConnectionInfo,
+    ear: &Ear,
+    protocol: ProtocolVersion,
+) -> Result<Line, RedisError> {
+    let nodes = (0..url.hosts.len())
+        .map(|index| info(url, index).map(|info| info.set_redis_settings(log_in.clone())))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut builder = ClusterClient::builder(nodes)
+        .connection_timeout(CENTRAL_CONNECT_MAX)
+        .response_timeout(CENTRAL_ANSWER_MAX)
+        .retries(1)
+        .use_protocol(protocol);
+    if let Some(user) = &url.user {
+        builder = builder.username(user);
+    }
+    if let Some(password) = &url.password {
+        builder = builder.password(password.reveal());
+    }
+    if url.tls {
+        builder = builder.tls(TlsMode::Secure);
+    }
+    let line = builder.push_sender(pushes(ear)).build()?.get_async_connection().await?;
+    Ok(Line { sender: Sender::Cluster(Box::new(line)), second: None })
+}
+
+async fn sentinel(
+    url: &CentralUrl,
+    master: &str,
+    log_in: &RedisConnectionInfo,
+    protocol: ProtocolVersion,
+) -> Result<Client, RedisError> {
+    let sentinels: Vec<ConnectionAddr> = (0..url.hosts.len()).map(|index| address(url, index)).collect();
+    let mut builder = SentinelClientBuilder::new(sentinels, master, SentinelServerType::Master)?
+        .set_client_to_redis_db(log_in.db())
+        .set_client_to_redis_protocol(protocol)
+        .set_client_to_redis_tcp_settings(TcpSettings::default().set_nodelay(true));
+    if url.tls {
+        builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+    }
+    if let Some(user) = &url.user {
+        builder = builder.set_client_to_redis_username(user);
+    }
+    if let Some(password) = &url.password {
+        builder = builder.set_client_to_redis_password(password.reveal());
+    }
+    if let Some(password) = &url.sentinel_password {
+        builder = builder.set_client_to_sentinel_password(password.reveal());
+    }
+    builder.build()?.async_get_client().await
+}
+
+fn log_in(url: &CentralUrl, protocol: ProtocolVersion) -> RedisConnectionInfo {
+    let mut log_in = RedisConnectionInfo::default().set_db(url.database).set_protocol(protocol);
+    if let Some(user) = &url.user {
+        log_in = log_in.set_username(user);
+    }
+    if let Some(password) = &url.password {
+        log_in = log_in.set_password(password.reveal());
+    }
+    log_in
+}
+
+fn address(url: &CentralUrl, index: usize) -> ConnectionAddr {
+    let (host, port) = url.hosts.get(index).cloned().unwrap_or_default();
+    if url.tls {
+        return ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None };
+    }
+    ConnectionAddr::Tcp(host, port)
+}
+
+fn info(url: &CentralUrl, index: usize) -> Result<ConnectionInfo, RedisError> {
+    let info = address(url, index).into_connection_info()?;
+    Ok(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
+}
+
+/// What to do with a push of the server: done in the connection's own task, so it must not wait.
+fn pushes(ear: &Ear) -> impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + 'static {
+    let ear = Arc::clone(ear);
+    move |push: PushInfo| {
+        let mut parts = push.data.into_iter();
+        let mut next = || match parts.next() {
+            Some(Value::BulkString(bytes)) => Some(bytes),
+            _ => None,
+        };
+        match push.kind {
+            PushKind::Message => {
+                if let (Some(channel), Some(body)) = (next(), next()) {
+                    tell(&ear, None, &channel, body.into());
+                }
+            }
+            PushKind::PMessage => {
+                if let (Some(pattern), Some(channel), Some(body)) = (next(), next(), next()) {
+                    tell(&ear, Some(&pattern), &channel, body.into());
+                }
+            }
+            PushKind::Disconnection => ear(News::Lost),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn tell(ear: &Ear, pattern: Option<&[u8]>, channel: &[u8], body: Bytes) {
+    // Names that are not text were not asked for.
+    let Ok(channel) = std::str::from_utf8(channel) else { return };
+    let pattern = match pattern {
+        None => Some(Pattern::channel(channel)),
+        Some(glob) => unglob(glob).map(|start| Pattern::prefix(&start)),
+    };
+    let Some(pattern) = pattern else { return };
+    match Message::new(channel, body) {
+        Ok(message) => ear(News::Message(pattern, message)),
+        Err(why) => tracing::warn!(%why, "a message of another server was dropped"),
+    }
+}
+
+/// A prefix as Redis' pattern.
+fn glob(start: &str) -> String {
+    let mut glob = String::with_capacity(start.len() + 1);
+    for letter in start.chars() {
+        if matches!(letter, '*' | '?' | '[' | ']' | '\\') {
+            glob.push('\\');
+        }
+        glob.push(letter);
+    }
+    glob.push('*');
+    glob
+}
+
+/// The prefix of a pattern that [`glob`] made.
+fn unglob(glob: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(glob).ok()?.strip_suffix('*')?;
+    let (mut start, mut escaped) = (String::with_capacity(text.len()), false);
+    for letter in text.chars() {
+        escaped = letter == '\\' && !escaped;
+        if !escaped {
+            start.push(letter);
+        }
+    }
+    Some(start)
+}
+
+fn knows_no_resp3(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::RESP3NotSupported || error.code() == Some("NOPROTO")
+}
+
+/// The error in our own words.
+fn words(error: &RedisError) -> Why {
+    match error.code() {
+        Some("WRONGPASS" | "NOAUTH") => return "it refuses the user's name or the password".into(),
+        Some("NOPERM") => return NOT_PERMITTED.into(),
+        Some("LOADING") => return "it is still loading its data".into(),
+        Some("READONLY") => return "it is a replica that takes no writes".into(),
+        _ => {}
+    }
+    match error.kind() {
+        ErrorKind::AuthenticationFailed => "it refuses the user's name or the password".into(),
+        ErrorKind::MasterNameNotFoundBySentinel => "no sentinel knows this master".into(),
+        _ if error.is_timeout() => "it does not answer in time".into(),
+        _ if error.is_connection_refusal() => "nobody listens there".into(),
+        _ if error.is_connection_dropped() => "the connection was closed".into(),
+        // The system's own words, or those of TLS: neither knows a password.
+        ErrorKind::Io => error.to_string(),
+        _ => format!("it cannot be used ({})", error.category()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_survives_the_way_to_the_server_and_back() {
+        for start in ["chatbot/", "socket.io#/#", "a*b?[c]\\d", "", "é\\*"] {
+            assert_eq!(unglob(glob(start).as_bytes()).as_deref(), Some(start));
+        }
+        assert_eq!(glob("a*b"), "a\\*b*");
+        assert_eq!(unglob(b"x"), None);
+    }
+}

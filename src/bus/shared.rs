@@ -1,0 +1,159 @@
+//! Keys that other servers read and write too: at the central server while it is there, and here.
+//!
+//! Owns the copies in this office. Does not know what the keys mean.
+//!
+//! While the central server is up, what it says holds, also that a key is not there. What it said is kept here for a
+//! while, and what this office put is kept here for its whole life: with the server away, or none configured, the
+//! copies answer. After each connecting, and after a put that failed, the office's own keys are put again, so a server
+//! that came back empty has them.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::StreamExt;
+
+use super::central::Sender;
+use super::{Bus, BusError};
+use crate::clock::Clock;
+use crate::config::limits::{BUS_COPY_LIFE, BUS_KEYS_MAX};
+
+/// What begins a copy's key among the office's keys.
+const PREFIX: &str = "shared/";
+/// Keys put again at once.
+const PUTS_AT_ONCE: usize = 128;
+/// Put by this office.
+const OWN: u8 = 1;
+/// Seen at the central server.
+const SEEN: u8 = 2;
+/// Removed by this office; the server does not know yet.
+const GONE: u8 = 3;
+
+/// A copy: what kind, until when (0: for ever), and the value.
+struct Copy {
+    kind: u8,
+    until_ms: u64,
+    value: Bytes,
+}
+
+impl Copy {
+    fn read(stored: &Bytes) -> Option<Self> {
+        let (kind, rest) = stored.split_first()?;
+        let (until, value) = rest.split_first_chunk::<8>()?;
+        Some(Self { kind: *kind, until_ms: u64::from_be_bytes(*until), value: stored.slice_ref(value) })
+    }
+
+    fn written(&self) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(9 + self.value.len());
+        bytes.put_u8(self.kind);
+        bytes.put_u64(self.until_ms);
+        bytes.put_slice(&self.value);
+        bytes.freeze()
+    }
+}
+
+impl Bus {
+    /// Puts a key that other servers read too, for ever or for `life`. It is kept here whatever becomes of the central
+    /// server.
+    ///
+    /// # Errors
+    /// When it is too large, too many keys are there, or the disk refuses.
+    pub async fn put_shared(&self, key: &str, value: &[u8], life: Option<Duration>) -> Result<(), BusError> {
+        let until_ms = life.map_or(0, |life| until(&self.0.clock, life));
+        self.keep(key, &Copy { kind: OWN, until_ms, value: Bytes::copy_from_slice(value) }, life)?;
+        let central = &self.0.central;
+        if central.is_configured() && central.set(key, value, life).await.is_none() {
+            central.owing.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Reads a key that other servers may have put.
+    ///
+    /// # Errors
+    /// When neither the central server nor the disk answers.
+    pub async fn get_shared(&self, key: &str) -> Result<Option<Bytes>, BusError> {
+        let central = &self.0.central;
+        let said = if central.is_configured() { central.get(key).await } else { None };
+        let copy = self.copy(key)?;
+        let Some(said) = said else {
+            return Ok(copy.filter(|copy| copy.kind != GONE).map(|copy| copy.value));
+        };
+        match (&said, copy) {
+            (Some(value), copy) if copy.as_ref().is_none_or(|copy| copy.value != *value) => {
+                let seen = Copy { kind: SEEN, until_ms: 0, value: value.clone() };
+                if let Err(error) = self.keep(key, &seen, Some(BUS_COPY_LIFE)) {
+                    tracing::debug!(%error, "a key was not copied");
+                }
+            }
+            // The server does not know it yet.
+            (None, Some(copy)) if copy.kind == OWN && central.owing.load(Ordering::Acquire) => {
+                return Ok(Some(copy.value));
+            }
+            (None, Some(_)) => {
+                self.0.local.delete(&local(key))?;
+            }
+            _ => {}
+        }
+        Ok(said)
+    }
+
+    /// Removes a key that other servers read too.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn delete_shared(&self, key: &str) -> Result<(), BusError> {
+        let central = &self.0.central;
+        if !central.is_configured() || central.delete(key).await.is_some() {
+            return self.0.local.delete(&local(key)).map(drop);
+        }
+        self.keep(key, &Copy { kind: GONE, until_ms: 0, value: Bytes::new() }, Some(BUS_COPY_LIFE))?;
+        central.owing.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn copy(&self, key: &str) -> Result<Option<Copy>, BusError> {
+        Ok(self.0.local.get(&local(key))?.as_ref().and_then(Copy::read))
+    }
+
+    fn keep(&self, key: &str, copy: &Copy, life: Option<Duration>) -> Result<(), BusError> {
+        self.set(&local(key), &copy.written(), life)
+    }
+
+    /// Tells a server that was just found what this office put and removed. False: it did not take all of it.
+    pub(super) async fn put_again(&self, sender: Sender) -> bool {
+        let bus = self.clone();
+        let rows = tokio::task::spawn_blocking(move || bus.0.local.scan(PREFIX, BUS_KEYS_MAX)).await;
+        let Ok(Ok(rows)) = rows else {
+            tracing::warn!("the office's own keys could not be read");
+            return true;
+        };
+        let now_ms = self.0.clock.now_ms();
+        let own = rows.into_iter().filter_map(|(name, stored)| Some((name, Copy::read(&stored)?)));
+        let puts = own.filter(|(_, copy)| copy.kind != SEEN).map(|(name, copy)| {
+            let mut sender = sender.clone();
+            async move {
+                let key = name.strip_prefix(PREFIX)?;
+                if copy.kind == OWN {
+                    let left_ms = copy.until_ms.saturating_sub(now_ms).max(1);
+                    let life = (copy.until_ms != 0).then(|| Duration::from_millis(left_ms));
+                    return sender.set(key, &copy.value, life).await.ok();
+                }
+                sender.delete(key).await.ok()?;
+                self.0.local.delete(&name).map(drop).ok()
+            }
+        });
+        futures_util::stream::iter(puts)
+            .buffer_unordered(PUTS_AT_ONCE)
+            .all(|put| std::future::ready(put.is_some()))
+            .await
+    }
+}
+
+fn local(key: &str) -> String {
+    format!("{PREFIX}{key}")
+}
+
+fn until(clock: &Clock, life: Duration) -> u64 {
+    clock.now_ms().saturating_add(u64::try_from(life.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,60 @@
+//! The bounds of the bus: keys, listeners, and the way to a central server.
+//!
+//! Owns numbers only.
+
+use std::time::Duration;
+
+use super::{KIB, MIB};
+
+/// Keys on the embedded bus at once: a session and a few cached answers for each person of a large office.
+pub const BUS_KEYS_MAX: usize = 100_000;
+/// A key on the bus, in bytes.
+pub const BUS_KEY_MAX_BYTES: usize = 512;
+/// A value on the bus, in bytes.
+pub const BUS_VALUE_MAX_BYTES: usize = 64 * KIB;
+/// Memory that the bus may use as page cache, in bytes; the engine's own default is 1 GiB.
+pub const BUS_CACHE_BYTES: u64 = 4 * MIB as u64;
+/// Expired keys are taken away, and written keys are brought to disk, this often.
+pub const BUS_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Expired keys taken away in one sweep; the rest waits for the next one, and reads as gone meanwhile.
+pub const BUS_SWEEP_MAX: usize = 10_000;
+/// After a fault the bus is opened again, at most this often.
+pub const BUS_MEND_INTERVAL: Duration = Duration::from_secs(1);
+/// A failed bus is opened again once the disk takes this many bytes…
+pub const BUS_PROBE_BYTES: usize = MIB;
+/// …and its old files are closed, or do not answer for this long.
+pub const BUS_CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// The name of a channel, in bytes.
+pub const BUS_CHANNEL_MAX_BYTES: usize = 512;
+/// One message on a channel, in bytes: somewhat more than a client's socket takes at once.
+pub const BUS_MESSAGE_MAX_BYTES: usize = MIB;
+/// What waits for one listener on the bus, in bytes; over it the oldest is dropped, and the listener is told.
+pub const BUS_SUBSCRIPTION_MAX_BYTES: usize = 16 * MIB;
+/// Patterns listened to at once: a dialect needs a handful.
+pub const BUS_SUBSCRIPTIONS_MAX: usize = 256;
+/// The id that a publisher gives a message, in bytes.
+pub const BUS_PUBLICATION_ID_MAX_BYTES: usize = 128;
+/// What the office published and the central server does not have yet, in messages; beyond it publishing is refused…
+pub const OUTGOING_MAX_MESSAGES: usize = 10_000;
+/// …and in bytes.
+pub const OUTGOING_MAX_BYTES: usize = 64 * MIB;
+/// Waiting messages sent at once…
+pub const OUTGOING_BATCH: usize = 64;
+/// …and their bytes; one larger message goes alone.
+pub const OUTGOING_BATCH_BYTES: usize = MIB;
+/// Connecting to the central server takes at most this long, logging in included.
+pub const CENTRAL_CONNECT_MAX: Duration = Duration::from_secs(1);
+/// An answer of the central server takes at most this long; nobody waits longer for it.
+pub const CENTRAL_ANSWER_MAX: Duration = Duration::from_secs(1);
+/// After the central server was lost it is tried again after this long, then after twice as long each time…
+pub const CENTRAL_AGAIN_MIN: Duration = Duration::from_millis(100);
+/// …but at least this often, so that it is found within two seconds of its return.
+pub const CENTRAL_AGAIN_MAX: Duration = Duration::from_millis(500);
+/// The central server is asked for a sign of life this often.
+pub const CENTRAL_PING_INTERVAL: Duration = Duration::from_secs(1);
+/// Our own publications are expected back from the central server within this time.
+pub const BUS_ECHO_LIFE: Duration = Duration::from_secs(10);
+/// Publications expected back at once before old ones are looked for: a thousand a second.
+pub const BUS_ECHOES_MAX: usize = 10_000;
+/// What the central server said of a key is kept this long, for when it is away: as long as a page's channel token.
+pub const BUS_COPY_LIFE: Duration = Duration::from_secs(1_800);
