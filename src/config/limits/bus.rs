@@ -58,3 +58,7 @@ pub const BUS_ECHO_LIFE: Duration = Duration::from_secs(10);
 pub const BUS_ECHOES_MAX: usize = 10_000;
 /// What the central server said of a key is kept this long, for when it is away: as long as a page's channel token.
 pub const BUS_COPY_LIFE: Duration = Duration::from_secs(1_800);
+/// Rooms that one event of another server may be for, or not for.
+pub const EMITTER_ROOMS_MAX: usize = 1_024;
+/// The arguments of one such event as JSON text, in bytes: it may be longer than its short form.
+pub const EMITTER_JSON_MAX_BYTES: usize = 2 * MIB;

@@ -20,7 +20,7 @@ pub const ROOT: &str = "/";
 const ID_MAX: u64 = (1 << 53) - 1;
 
 /// Names of events that the two ends raise themselves (Socket.IO 5, "EVENT"): nobody may send them.
-const RESERVED: [&str; 6] =
+pub(super) const RESERVED: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
 /// One packet: who it is for, and what it says.

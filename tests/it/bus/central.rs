@@ -25,15 +25,15 @@ const SOON: Duration = Duration::from_secs(10);
 const BACK: Duration = Duration::from_secs(2);
 
 /// A bus with everything behind it.
-struct Line {
-    bus: Bus,
+pub(super) struct Line {
+    pub(super) bus: Bus,
     store: Store,
     stop: CancellationToken,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Line {
-    fn open(data: &Path, url: &str) -> Self {
+    pub(super) fn open(data: &Path, url: &str) -> Self {
         let (clock, metrics) = (Clock::real(), Metrics::new());
         let store = Store::open(data, &clock, &metrics).unwrap();
         let options = BusOptions { store: store.clone(), central: Some(url.parse().unwrap()), metrics };
@@ -48,7 +48,7 @@ impl Line {
     }
 
     /// Waits until the server is up, or not; how long that took.
-    async fn becomes(&self, up: bool) -> Duration {
+    pub(super) async fn becomes(&self, up: bool) -> Duration {
         let watch = Stopwatch::start();
         let mut state = self.bus.state();
         let change = timeout(SOON, state.wait_for(|state| state.up == up)).await;
@@ -76,7 +76,7 @@ impl Line {
         timeout(SOON, empty).await.expect("everything is sent");
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         self.stop.cancel();
         for task in self.tasks {
             task.await.unwrap();

@@ -1,0 +1,73 @@
+//! From the bus into spaces: what back ends of other systems emit to sockets through Redis, in Node's form.
+//!
+//! Owns reading such messages and saying them in the office's spaces. What is not understood is counted and dropped.
+//! Does not know sockets, nor who is in which room.
+
+use bytes::Bytes;
+
+use crate::bus::{Consumer, Delivery, Message, Pattern, Undelivered};
+use crate::rooms::space::{Except, Room, Say, Space, SpaceError};
+use crate::telemetry::Metrics;
+use crate::wire::emitter::{Emitted, EmitterError, decode};
+
+/// The root namespace, which is the one our dialects speak in: for everybody, and for one room.
+const CHANNELS: &str = "socket.io#/#";
+
+/// Says in each of its spaces what is emitted.
+pub struct Emitters {
+    spaces: Vec<Space>,
+    metrics: Metrics,
+}
+
+impl Emitters {
+    /// For these spaces.
+    #[must_use]
+    pub fn new(spaces: Vec<Space>, metrics: Metrics) -> Self {
+        Self { spaces, metrics }
+    }
+
+    /// What to listen to.
+    #[must_use]
+    pub fn pattern() -> Pattern {
+        Pattern::prefix(CHANNELS)
+    }
+
+    fn understood(&self, message: &Message) -> Result<Say, Undelivered> {
+        let say = decode(&message.channel, &message.body).and_then(|emitted| say(&emitted));
+        say.map_err(|error| {
+            self.metrics.refuse(error.reason());
+            Undelivered::Refused(format!("an emitted event is not understood: {error}"))
+        })
+    }
+}
+
+impl Consumer for Emitters {
+    fn deliver<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Delivery<'a> {
+        Box::pin(async move {
+            let mut say = self.understood(message)?;
+            say.id = id.map(str::to_owned);
+            for space in &self.spaces {
+                space.say(say.clone()).await.map_err(|error| match error {
+                    SpaceError::TooLarge | SpaceError::TooManyRooms => {
+                        Undelivered::Refused(error.to_string())
+                    }
+                    other => Undelivered::Failed(other.to_string()),
+                })?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn say(emitted: &Emitted) -> Result<Say, EmitterError> {
+    let room = |name: &String| Room::new(name).map_err(|_| EmitterError::TooLarge);
+    Ok(Say {
+        to: emitted.rooms.iter().map(room).collect::<Result<_, _>>()?,
+        except: emitted.except.iter().map(|name| room(name).map(Except::Room)).collect::<Result<_, _>>()?,
+        name: emitted.name.as_str().into(),
+        body: Bytes::copy_from_slice(emitted.arguments.as_bytes()),
+        attachments: emitted.attachments.clone(),
+        keep: !emitted.volatile,
+        id: None,
+    })
+}
