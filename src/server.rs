@@ -1,6 +1,7 @@
 //! Builds every part of the office, owns all tasks, and the order of start and stop.
 
 mod central;
+mod channels;
 mod desk;
 mod followers;
 mod handle;
@@ -17,23 +18,22 @@ use tokio_util::sync::CancellationToken;
 
 pub use handle::Handle;
 
-use crate::auth::{AdminFileError, App, Auth};
+use crate::auth::{AdminFileError, Auth};
 use crate::bus::{Bus, BusError, BusOptions};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::limits::STOP_DEADLINE;
 use crate::faces::door::{self, Door, Guard, Names, Refusals};
-use crate::faces::loomio::{self, LoomioFace};
 use crate::faces::own::{self, OwnFace};
 use crate::faces::sio::{Origins, Sio, SioOptions};
 use crate::faces::yjs::{self, YjsFace};
-use crate::outbound::Outbound;
 use crate::records::Records;
 use crate::rooms::{Documents, Rooms};
 use crate::scribe::Scribe;
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 use central::Central;
+use channels::Channels;
 use desk::FrontDesk;
 use followers::Followers;
 use network::Network;
@@ -82,6 +82,7 @@ pub struct Server {
     bus: Bus,
     rooms: Rooms,
     sio: Sio,
+    channels: Channels,
     auth: Auth,
     door: Door,
     network: Network,
@@ -108,14 +109,14 @@ impl Server {
             BusOptions { store: store.clone(), central: central.url(), metrics: metrics.clone() },
         )?;
         let auth = Auth::open(&config.data, store.clone(), bus.clone(), clock.clone())?;
-        let loomio = loomio(&config, &auth, &bus, &metrics);
+        let (channels, loomio) = Channels::new(&config, (&auth, &bus), (&store, &clock, &metrics));
         let realtime = config.realtime.clone();
         let rooms = Rooms::with(store.clone(), clock.clone(), metrics.clone(), documents(&config), realtime);
         log_start(&config, address);
         let names = Names::new(config.hosts, config.origins.clone(), config.channels_origins.clone());
         let pages = [config.channels_origins, config.origins].concat();
         let options = SioOptions { origins: Origins::These(pages), ..SioOptions::default() };
-        let sio = Sio::new(Vec::new(), options, &metrics);
+        let sio = Sio::new(channels.dialects(), options, &metrics);
         let (desk, wishes) = FrontDesk::open(store.clone(), bus.clone(), &central, address)?;
         let desk = Arc::new(desk);
         let records = Records::new(store.clone(), Scribe::new(config.scribe_program), clock.clone());
@@ -142,10 +143,10 @@ impl Server {
         let routes = door::stack(yjs.merge(sio.routes()).merge(loomio).merge(own), guard);
         let door = Door::new(routes, config.realtime.connections_per_ip, metrics.clone());
         let network = Network::new(door.clone(), names, address, wishes);
-        let handle = Handle::new(auth.clone(), rooms.clone(), desk);
+        let handle = Handle::new(auth.clone(), rooms.clone(), bus.clone(), desk);
         let followers = Followers { store: store.clone(), bus: bus.clone(), records, clock, metrics };
         let share = config.share;
-        Ok(Self { listener, handle, store, bus, rooms, sio, auth, door, network, followers, share })
+        Ok(Self { listener, handle, store, bus, rooms, sio, channels, auth, door, network, followers, share })
     }
 
     /// Where this computer reaches the office.
@@ -174,6 +175,9 @@ impl Server {
         let ending = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let (door, auth) = (self.door.clone(), self.auth.clone());
+        let channels = self.channels.open().await?;
+        let loomio = channels.loomio.clone();
+        tasks.spawn(async move { loomio.keep_watch().await });
         tasks.spawn(async move { door.accept(self.listener, CancellationToken::new()).await });
         tasks.spawn(async move { auth.keep_time().await });
         let network = tokio::spawn(self.network.run(ending.clone()));
@@ -191,7 +195,10 @@ impl Server {
         let (door, rooms, sio, store, bus) = (self.door, self.rooms, self.sio, self.store, self.bus);
         let goodbye = async {
             door.close();
-            tokio::join!(rooms.stop(), sio.stop());
+            tokio::join!(rooms.stop(), async {
+                sio.stop().await;
+                channels.stop().await;
+            });
             ending.cancel();
             for (part, task) in [("network", network), ("followers", followers)] {
                 if let Err(error) = task.await {
@@ -219,17 +226,6 @@ impl Server {
 
 fn documents(config: &Config) -> Documents {
     Documents { free: config.documents_free, loomio_decides: config.loomio.app_url.is_some() }
-}
-
-/// Loomio's routes, and who decides about its documents.
-fn loomio(config: &Config, auth: &Auth, bus: &Bus, metrics: &Metrics) -> axum::Router {
-    let outbound = Outbound::new(config.outbound_allow.clone());
-    auth.set_visitors(config.loomio.visitors);
-    if let Some(app) = App::new(outbound, &config.loomio) {
-        auth.ask_app(app);
-    }
-    let (auth, bus, metrics) = (auth.clone(), bus.clone(), metrics.clone());
-    loomio::routes(LoomioFace { auth, bus, metrics, options: config.loomio.clone() })
 }
 
 /// What was resolved, once; there are no secrets in it.

@@ -7,7 +7,7 @@
 use sha2::{Digest, Sha256};
 
 use super::secret::{Mark, NoRandomness, Secret, hex, random, unhex};
-use super::{ADMIN, Auth, Grant};
+use super::{Auth, Grant};
 use crate::bus::BusError;
 use crate::config::limits::SESSION_LIFE;
 
@@ -34,6 +34,17 @@ pub struct Channel {
     pub token: Secret,
     /// The person's number.
     pub number: u64,
+}
+
+/// Whose a channel token is.
+#[derive(Debug, Clone)]
+pub enum ChannelHolder {
+    /// None of this office's own people: somebody else may know it.
+    Nobody,
+    /// A person, with the person's number.
+    Person(Grant, u64),
+    /// A person who no longer has access.
+    Ended,
 }
 
 /// The number of a person, for clients that take nothing else: always the same, and exact in every language.
@@ -66,21 +77,28 @@ impl Auth {
         Ok(Secret::known(body + &proof))
     }
 
-    /// The grant behind a channel token, and the person's number. The office's own token counts `here` only.
+    /// Whose a channel token is. The office's own counts `here` only.
     #[must_use]
-    pub fn channel_grant(&self, token: &str, here: bool) -> Option<(Grant, u64)> {
+    pub fn channel_holder(&self, token: &str, here: bool) -> ChannelHolder {
+        let Some(mark) = self.linked(token) else { return ChannelHolder::Nobody };
+        let (admin, grant) = &self.0.admin;
+        let grant = match admin.same(&mark) {
+            true => Some(grant.clone()).filter(|_| here),
+            false => self.grant_of(mark).ok(),
+        };
+        grant.map_or(ChannelHolder::Ended, |grant| {
+            let number = number(grant.person());
+            ChannelHolder::Person(grant, number)
+        })
+    }
+
+    /// The mark of the session that a channel token leads to.
+    fn linked(&self, token: &str) -> Option<Mark> {
         let found = self.0.bus.get(&key(&Mark::of(token)?)).unwrap_or_else(|error| {
             tracing::error!(%error, "a channel token could not be looked up");
             None
         })?;
-        let mark = Mark::from_key(&unhex(std::str::from_utf8(&found).ok()?)?)?;
-        let (admin, grant) = &self.0.admin;
-        let grant = match admin.same(&mark) {
-            true => grant.clone(),
-            false => self.grant_of(mark).ok()?,
-        };
-        let number = number(grant.person());
-        (here || grant.person() != ADMIN).then_some((grant, number))
+        Mark::from_key(&unhex(std::str::from_utf8(&found).ok()?)?)
     }
 
     pub(super) fn is_visitor(&self, token: &str) -> bool {

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::channel::ChannelHolder;
 use super::secret::Mark;
 use super::{Auth, Denied, Grant, Role};
 use crate::clock::Stopwatch;
@@ -98,7 +99,9 @@ impl Auth {
         if user == "0" {
             return self.may_draft(&doc, &which, token);
         }
-        let (grant, number) = self.channel_grant(token, here).ok_or(Refused::Credentials)?;
+        let ChannelHolder::Person(grant, number) = self.channel_holder(token, here) else {
+            return Err(Refused::Credentials);
+        };
         if user != number.to_string() {
             return Err(Refused::Credentials);
         }

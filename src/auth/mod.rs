@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 pub use admin::AdminFileError;
 pub use app::App;
 pub use audit::Deed;
-pub use channel::{Channel, ChannelError};
+pub use channel::{Channel, ChannelError, ChannelHolder};
 pub use collab::{Asker, Refused};
 pub use grant::{Grant, Role};
 pub use invitations::{Invitation, InviteError};

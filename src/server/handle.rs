@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::desk::FrontDesk;
 use crate::auth::Auth;
+use crate::bus::Bus;
 use crate::faces::own::{Desk, OfficeState};
 use crate::rooms::Rooms;
 
@@ -14,12 +15,13 @@ use crate::rooms::Rooms;
 pub struct Handle {
     auth: Auth,
     rooms: Rooms,
+    bus: Bus,
     desk: Arc<FrontDesk>,
 }
 
 impl Handle {
-    pub(super) fn new(auth: Auth, rooms: Rooms, desk: Arc<FrontDesk>) -> Self {
-        Self { auth, rooms, desk }
+    pub(super) fn new(auth: Auth, rooms: Rooms, bus: Bus, desk: Arc<FrontDesk>) -> Self {
+        Self { auth, rooms, bus, desk }
     }
 
     /// Where this computer reaches the office.
@@ -51,6 +53,12 @@ impl Handle {
     pub async fn people_here(&self) -> usize {
         let here = self.rooms.here().await;
         here.iter().map(|here| here.person.as_str()).collect::<BTreeSet<_>>().len()
+    }
+
+    /// The bus, for a back end in the same process.
+    #[must_use]
+    pub fn bus(&self) -> &Bus {
+        &self.bus
     }
 
     /// The office as its page shows it: name, sharing, addresses.

@@ -3,4 +3,6 @@
 
 mod app;
 mod boot;
+mod channels;
 mod collab;
+mod matrix;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{DOCUMENTS_PER_SOCKET_MAX, KIB, MIB};
+use super::{DOCUMENTS_PER_SOCKET_MAX, KIB, MIB, SPACE_ROOMS_PER_MEMBER_MAX};
 
 // --- asking others ---------------------------------------------------------------------------------------
 
@@ -56,3 +56,12 @@ pub const MATRIX_PAUSE: Duration = Duration::from_millis(500);
 pub const MATRIX_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// A message that did not get there by then is given up.
 pub const BOT_MESSAGE_LIFE: Duration = Duration::from_secs(90);
+
+// --- Loomio's channels -----------------------------------------------------------------------------------
+
+/// Groups of one person, each a room; the most that a member may be in, with room for the others.
+pub const LOOMIO_MEMBER_GROUPS_MAX: usize = SPACE_ROOMS_PER_MEMBER_MAX - 2;
+/// Whoever lost access to the office has left the rooms within this time.
+pub const CHANNEL_GRANT_TICK: Duration = Duration::from_secs(1);
+/// Every so many of these ticks, what stands behind each token is looked at again.
+pub const CHANNEL_WATCH_TICKS: u32 = 5;

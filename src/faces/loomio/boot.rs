@@ -28,7 +28,7 @@ pub(super) async fn site(
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let known = caller.grant.filter(Grant::holds);
     let (token, user) = match known {
-        Some(grant) => match face.introduce(&grant) {
+        Some(grant) => match face.introduce(&grant).await {
             Ok((token, user)) => (token, Some(user)),
             Err(error) => {
                 tracing::error!(%error, "a channel token could not be kept");
@@ -65,15 +65,15 @@ pub(super) async fn site(
 
 impl LoomioFace {
     /// Makes a person's channel token known: the token, and the person as a page shows it.
-    fn introduce(&self, grant: &Grant) -> Result<(crate::auth::Secret, Value), ChannelError> {
+    async fn introduce(&self, grant: &Grant) -> Result<(crate::auth::Secret, Value), ChannelError> {
         let channel = self.auth.channel(grant)?;
         let key = format!("{CURRENT_USERS}{}", channel.token.reveal());
-        self.bus.set(&key, &self.user(grant.name(), channel.number), Some(self.options.token_life))?;
+        self.make_known(&key, &self.user(grant.name(), channel.number)).await?;
         Ok((channel.token, json!({ "id": channel.number, "name": grant.name() })))
     }
 
     /// What the key of a channel token holds.
-    pub(super) fn user(&self, name: &str, number: u64) -> Vec<u8> {
+    fn user(&self, name: &str, number: u64) -> Vec<u8> {
         json!({ "name": name, "group_ids": self.options.groups, "id": number }).to_string().into_bytes()
     }
 }

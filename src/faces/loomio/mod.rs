@@ -4,18 +4,27 @@
 
 mod boot;
 mod bots;
+mod channels;
+mod feed;
 mod matrix;
 mod plain;
+mod standing;
+
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::routing::{get, post};
+use bytes::Bytes;
 
 pub use bots::{Bots, CHATBOT};
 
 use crate::auth::Auth;
-use crate::bus::Bus;
+use crate::bus::{Bus, BusError, Consuming};
 use crate::config::Loomio;
+use crate::faces::sio::{Accepted, Dialect, Hello, Later, Peer, Reason, Refused, Said};
+use crate::rooms::space::Space;
 use crate::telemetry::Metrics;
+use channels::Channels;
 
 /// What the dialect needs of the house; cheap to clone.
 #[derive(Clone)]
@@ -40,3 +49,84 @@ pub fn routes(face: LoomioFace) -> Router {
 
 /// Where another server asks who may write. The question itself holds the credentials.
 pub const MAY_WRITE: &str = "/api/hocuspocus";
+
+impl LoomioFace {
+    async fn key(&self, key: &str) -> Result<Option<Bytes>, BusError> {
+        self.bus.get(key)
+    }
+
+    async fn make_known(&self, key: &str, value: &[u8]) -> Result<(), BusError> {
+        self.bus.set(key, value, Some(self.options.token_life))
+    }
+
+    async fn forget(&self, key: &str) -> Result<(), BusError> {
+        self.bus.delete(key).map(|_| ())
+    }
+}
+
+/// Loomio on the channels' transport: deaf until [`LoomioChannels::open`]; cheap to clone.
+#[derive(Clone)]
+pub struct LoomioChannels(Arc<Part>);
+
+struct Part {
+    face: LoomioFace,
+    bots: Bots,
+    open: OnceLock<Channels>,
+}
+
+impl LoomioChannels {
+    /// A part that is not open yet.
+    #[must_use]
+    pub fn new(face: LoomioFace, bots: Bots) -> Self {
+        Self(Arc::new(Part { face, bots, open: OnceLock::new() }))
+    }
+
+    /// Opens: from now on clients come in, and what is published reaches them until what is returned is dropped. Once.
+    ///
+    /// # Errors
+    /// When too many listen to the bus already.
+    pub fn open(&self, space: &Space) -> Result<Consuming, BusError> {
+        let part = &self.0;
+        let _ = part.open.set(Channels::new(part.face.clone(), space.clone()));
+        let feed = feed::consumer(space.clone(), part.bots.clone(), part.face.metrics.clone());
+        part.face.bus.consume(&feed::patterns(), feed)
+    }
+
+    /// Looks after memberships, for ever.
+    pub async fn keep_watch(&self) {
+        match self.0.open.get() {
+            Some(channels) => channels.keep_watch().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Dialect for LoomioChannels {
+    fn connect<'a>(&'a self, hello: Hello<'a>) -> Later<'a, Option<Result<Accepted, Refused>>> {
+        match self.0.open.get() {
+            Some(channels) => channels.connect(hello),
+            None => Box::pin(std::future::ready(None)),
+        }
+    }
+
+    fn joined<'a>(&'a self, peer: &'a Peer, recovered: bool) -> Later<'a, ()> {
+        match self.0.open.get() {
+            Some(channels) => channels.joined(peer, recovered),
+            None => Box::pin(std::future::ready(())),
+        }
+    }
+
+    fn event<'a>(&'a self, peer: &'a Peer, said: Said) -> Later<'a, ()> {
+        match self.0.open.get() {
+            Some(channels) => channels.event(peer, said),
+            None => Box::pin(std::future::ready(())),
+        }
+    }
+
+    fn gone<'a>(&'a self, peer: &'a Peer, reason: Reason) -> Later<'a, ()> {
+        match self.0.open.get() {
+            Some(channels) => channels.gone(peer, reason),
+            None => Box::pin(std::future::ready(())),
+        }
+    }
+}

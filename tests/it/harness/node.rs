@@ -38,11 +38,16 @@ fn install() {
 }
 
 impl Node {
-    /// Starts Node.
+    /// Starts Node with Yjs clients.
     pub(crate) async fn start() -> Self {
+        Self::run("clients.mjs").await
+    }
+
+    /// Starts Node with this program of `tests/node`.
+    pub(crate) async fn run(program: &str) -> Self {
         tokio::task::spawn_blocking(install).await.unwrap();
         let mut child = Command::new("node")
-            .arg("clients.mjs")
+            .arg(program)
             .current_dir(folder())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

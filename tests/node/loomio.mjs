@@ -1,0 +1,57 @@
+// Real Socket.IO clients as a Loomio page has them, driven from outside: one JSON command per line, one answer per line.
+import { createInterface } from 'node:readline'
+import { io as io40 } from 'socket.io-client-4.0'
+import { io as io48 } from 'socket.io-client-4.8'
+
+const versions = { '4.0': io40, '4.8': io48 }
+const clients = new Map()
+
+class Client {
+  constructor ({ url, query, version, transports }) {
+    Object.assign(this, { heard: [], ids: [], recovered: [], upgrades: [], refused: [] })
+    this.socket = versions[version ?? '4.8'](url, {
+      ...(query ? { query } : {}), ...(transports ? { transports } : {}),
+      forceNew: true, reconnectionDelay: 50, reconnectionDelayMax: 100
+    })
+    this.socket.on('connect', () => {
+      this.ids.push(this.socket.id)
+      this.recovered.push(this.socket.recovered ?? null)
+      const { engine } = this.socket.io
+      this.upgrades.push(engine.transport.name)
+      engine.on('upgrade', transport => this.upgrades.push(transport.name))
+    })
+    this.socket.on('connect_error', error => this.refused.push(error.message))
+    for (const name of ['records', 'notice']) this.socket.on(name, (...all) => this.heard.push([name, ...all]))
+  }
+
+  state () {
+    const { heard, ids, recovered, upgrades, refused } = this
+    return { connected: this.socket.connected, heard, ids, recovered, upgrades, refused }
+  }
+}
+
+const commands = {
+  open (command) { clients.set(command.client, new Client(command)) },
+  state: (_, client) => client.state(),
+  // The line breaks; the client comes back by itself.
+  cut (_, client) { client.socket.io.engine.close() },
+  // The line breaks and stays away for a while.
+  away ({ ms }, client) {
+    client.socket.io.reconnection(false)
+    client.socket.io.engine.close()
+    setTimeout(() => { client.socket.io.reconnection(true); client.socket.connect() }, ms)
+  },
+  leave (_, client) { client.socket.disconnect() }
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const command = JSON.parse(line)
+  let answer
+  try {
+    answer = { ok: (await commands[command.do](command, clients.get(command.client))) ?? null }
+  } catch (error) {
+    answer = { error: String(error.stack) }
+  }
+  process.stdout.write(JSON.stringify(answer) + '\n')
+}
+process.exit(0)
