@@ -50,18 +50,17 @@ pub fn routes(face: LoomioFace) -> Router {
 /// Where another server asks who may write. The question itself holds the credentials.
 pub const MAY_WRITE: &str = "/api/hocuspocus";
 
-#[expect(clippy::unused_async, reason = "asking may come to wait for a server elsewhere")]
 impl LoomioFace {
     async fn key(&self, key: &str) -> Result<Option<Bytes>, BusError> {
-        self.bus.get(key)
+        self.bus.get_shared(key).await
     }
 
     async fn make_known(&self, key: &str, value: &[u8]) -> Result<(), BusError> {
-        self.bus.set(key, value, Some(self.options.token_life))
+        self.bus.put_shared(key, value, Some(self.options.token_life)).await
     }
 
     async fn forget(&self, key: &str) -> Result<(), BusError> {
-        self.bus.delete(key).map(|_| ())
+        self.bus.delete_shared(key).await
     }
 }
 

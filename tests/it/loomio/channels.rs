@@ -17,7 +17,6 @@ pub(super) struct Town {
     _folder: tempfile::TempDir,
 }
 
-#[allow(clippy::unused_async, reason = "a back end writes over the network")]
 impl Town {
     pub(super) async fn open(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -31,11 +30,12 @@ impl Town {
     /// What a back end writes when a page boots.
     pub(super) async fn user(&self, token: &str, value: &str) {
         let key = format!("/current_users/{token}");
-        self.office.handle().bus().set(&key, value.as_bytes(), None).unwrap();
+        self.office.handle().bus().put_shared(&key, value.as_bytes(), None).await.unwrap();
     }
 
     pub(super) async fn forget(&self, token: &str) {
-        self.office.handle().bus().delete(&format!("/current_users/{token}")).unwrap();
+        let key = format!("/current_users/{token}");
+        self.office.handle().bus().delete_shared(&key).await.unwrap();
     }
 
     /// Publishes exactly this text.
