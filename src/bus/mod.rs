@@ -39,7 +39,7 @@ use self::exchange::Exchange;
 use self::outgoing::Outgoing;
 use crate::clock::Clock;
 use crate::config::CentralUrl;
-use crate::config::limits::{BUS_KEY_MAX_BYTES, BUS_VALUE_MAX_BYTES};
+use crate::config::limits::{BUS_KEY_MAX_BYTES, BUS_VALUE_MAX_BYTES, COMMIT_WINDOW};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -267,6 +267,10 @@ impl Bus {
         });
         let batch = batch.await.map_err(|error| BusError(error.to_string()))??;
         let (Some(batch), Some(outgoing)) = (batch, &self.0.outgoing) else { return Ok(true) };
+        if batch.messages.is_empty() {
+            tokio::time::sleep(COMMIT_WINDOW).await; // still on its way to the disk
+            return Ok(true);
+        }
         let (done, all) = self.0.central.publish(&batch.messages).await;
         outgoing.sent(&batch, done).await?;
         Ok(all)

@@ -35,6 +35,9 @@ pub(super) struct Outgoing {
 struct Waiting {
     /// The number of the next row.
     next: u64,
+    /// Rows, those on their way to the disk included.
+    rows: usize,
+    /// Rows and places.
     messages: usize,
     bytes: usize,
 }
@@ -62,8 +65,6 @@ pub(super) struct Batch {
     pub(super) messages: Vec<Message>,
     /// The number of each one's row.
     numbers: Vec<u64>,
-    /// Whether more wait behind them.
-    pub(super) more: bool,
 }
 
 impl Outgoing {
@@ -81,6 +82,7 @@ impl Outgoing {
             let full = rows.len() == OPEN_BATCH;
             for (key, row) in rows {
                 waiting.next = number(&key).map_or(waiting.next, |number| number + 1);
+                waiting.rows += 1;
                 waiting.messages += 1;
                 waiting.bytes += row.len();
             }
@@ -94,7 +96,7 @@ impl Outgoing {
 
     /// How many wait.
     pub(super) fn count(&self) -> usize {
-        held(&self.waiting).messages
+        held(&self.waiting).rows
     }
 
     /// Keeps room for a message, so that nothing is done with it that cannot be finished.
@@ -119,9 +121,15 @@ impl Outgoing {
             let put = Write::Put { table: Table::Outgoing, key, value: row(message) };
             let done = self.store.commit(vec![put]).map_err(failed)?;
             waiting.next += 1;
+            waiting.rows += 1;
             done
         };
-        match done.await {
+        let done = done.await;
+        if !matches!(done, Ok(Ok(_))) {
+            let mut waiting = held(&self.waiting);
+            waiting.rows = waiting.rows.saturating_sub(1);
+        }
+        match done {
             Ok(Ok(_)) => {
                 place.taken = true;
                 self.metrics.bus_waiting.set(self.count() as i64);
@@ -143,12 +151,11 @@ impl Outgoing {
         let most = most.clamp(1, OUTGOING_BATCH);
         let unread = |error: crate::store::ReadError| BusError(error.to_string());
         let rows = self.store.scan(Table::Outgoing, &[], most).map_err(unread)?;
-        let mut batch = Batch { messages: Vec::new(), numbers: Vec::new(), more: rows.len() == most };
+        let mut batch = Batch { messages: Vec::new(), numbers: Vec::new() };
         let mut bytes = 0;
         for (key, row) in rows {
             bytes += row.len();
             if bytes > OUTGOING_BATCH_BYTES && !batch.messages.is_empty() {
-                batch.more = true;
                 break;
             }
             let (Some(number), Some(message)) = (number(&key), message(&row)) else {
@@ -178,9 +185,11 @@ impl Outgoing {
             .map_err(|_| BusError("the store is closed".into()))?
             .map_err(|error| BusError(error.to_string()))?;
         let mut waiting = held(&self.waiting);
-        waiting.messages -= count;
-        waiting.bytes -= batch.messages.iter().take(count).map(|message| row(message).len()).sum::<usize>();
-        self.metrics.bus_waiting.set(waiting.messages as i64);
+        waiting.rows = waiting.rows.saturating_sub(count);
+        waiting.messages = waiting.messages.saturating_sub(count);
+        let bytes = batch.messages.iter().take(count).map(|message| row(message).len()).sum::<usize>();
+        waiting.bytes = waiting.bytes.saturating_sub(bytes);
+        self.metrics.bus_waiting.set(waiting.rows as i64);
         Ok(())
     }
 }
