@@ -6,3 +6,4 @@ mod boot;
 mod channels;
 mod collab;
 mod matrix;
+mod redis;

@@ -69,13 +69,13 @@ fn heard(state: &Value) -> Vec<Value> {
         .collect()
 }
 
-async fn hears(node: &mut Node, client: &str, wanted: &[Value]) {
+pub(super) async fn hears(node: &mut Node, client: &str, wanted: &[Value]) {
     let count = wanted.len();
     let state = node.until(client, "told", |state| state["heard"].as_array().unwrap().len() >= count).await;
     assert_eq!(heard(&state), wanted, "{client}");
 }
 
-const ANN: &str = r#"{"name":"Ann","group_ids":[10,11],"id":1}"#;
+pub(super) const ANN: &str = r#"{"name":"Ann","group_ids":[10,11],"id":1}"#;
 
 async fn case_1(town: &Town, node: &mut Node, client: &str, token: &str) {
     town.user(token, ANN).await;
