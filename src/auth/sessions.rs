@@ -149,7 +149,9 @@ impl Auth {
     }
 
     pub(super) fn end_session(&self, mark: &Mark) {
-        let kept = self.0.bus.delete(&key(mark)).unwrap_or_else(|error| {
+        // On disk before it is answered: a person who was sent out does not come back with a crash.
+        let removed = self.0.bus.delete(&key(mark)).and_then(|was| self.0.bus.settle().map(|()| was));
+        let kept = removed.unwrap_or_else(|error| {
             tracing::warn!(%error, "an ended session could not be removed from the bus");
             true
         });
@@ -178,6 +180,7 @@ impl Auth {
             invitation,
         };
         self.keep_session(&mark, &row, now_ms)?;
+        self.0.bus.settle()?;
         let live = row.live(now_ms);
         let grant = self.live().insert(mark, live, now_ms).map_err(|Denied| JoinError::Code)?;
         Ok(Session { token, grant })

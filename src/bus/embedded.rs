@@ -151,6 +151,10 @@ impl Embedded {
         })
     }
 
+    pub(super) fn settle(&self) -> Result<(), BusError> {
+        self.inner.with(|trees| trees.base.flush().map(|_bytes| ()))
+    }
+
     pub(super) fn close(&self) {
         let Some((stop, thread)) = self.sweeper.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return;

@@ -162,6 +162,15 @@ impl Bus {
         self.0.local.scan(prefix, most)
     }
 
+    /// Writes the keys of this office to disk now; without it that happens within a second. What must outlive a kill, such as
+    /// the end of somebody's session, is settled before it is answered.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn settle(&self) -> Result<(), BusError> {
+        self.0.local.settle()
+    }
+
     /// Publishes: hands the message to everybody who listens here, and waits for every consumer. With a central server
     /// configured the message is on disk, on its way there, when this returns. `id` names the publication; publishing
     /// it again under the same one is safe.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use townhall::auth::Role;
@@ -139,4 +140,27 @@ async fn assert_texts_are_whole(office: &OfficeProcess, token: &str, saved: &Sav
         assert!(letters >= known);
         assert!(!matches!(me.next_within(Duration::from_millis(50)).await, Some(Heard::Closed(_))));
     }
+}
+
+#[tokio::test]
+async fn who_joined_stays_and_who_was_sent_out_stays_out_when_the_program_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let office = OfficeProcess::start(&data);
+    let join = async |name: &str| {
+        let invitation = office.admin().post("/api/v1/invitations", json!({ "role": "editor" })).await.json();
+        let joined =
+            office.client().post("/api/v1/join", json!({ "code": invitation["code"], "name": name })).await;
+        (
+            joined.json()["token"].as_str().unwrap().to_owned(),
+            joined.json()["user"]["id"].as_str().unwrap().to_owned(),
+        )
+    };
+    let (sent_out, id) = join("Paul").await;
+    assert_eq!(office.admin().delete(&format!("/api/v1/people/{id}")).await.status, 204);
+    let (stays, _) = join("Marie").await;
+    office.kill();
+    let office = OfficeProcess::start(&data);
+    assert_eq!(office.client().with_token(&stays).get("/api/v1/auth/me").await.status, 200);
+    assert_eq!(office.client().with_token(&sent_out).get("/api/v1/auth/me").await.status, 401);
 }
