@@ -162,8 +162,8 @@ impl Bus {
         self.0.local.scan(prefix, most)
     }
 
-    /// Writes the keys of this office to disk now; without it that happens within a second. What must outlive a kill, such as
-    /// the end of somebody's session, is settled before it is answered.
+    /// Writes the keys of this office to disk now; without it that happens within a second. What must outlive a
+    /// kill, such as the end of somebody's session, is settled before it is answered.
     ///
     /// # Errors
     /// When the disk refuses.
