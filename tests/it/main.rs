@@ -24,6 +24,7 @@ mod recorded;
 mod records;
 mod rooms;
 mod scribe;
+mod sio;
 mod sio_codecs;
 mod slow;
 mod slow_socket;

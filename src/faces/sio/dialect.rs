@@ -7,6 +7,7 @@ use std::any::Any;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use axum::http::{HeaderMap, Uri, header};
@@ -204,6 +205,8 @@ pub(super) struct PeerParts {
     pub(super) namespace: Arc<str>,
     pub(super) state: Arc<dyn Any + Send + Sync>,
     pub(super) session: Weak<Session>,
+    /// It was sent out, and is told nothing more.
+    pub(super) out: AtomicBool,
 }
 
 impl Peer {
@@ -252,7 +255,7 @@ impl Peer {
     /// Sends the client out of the namespace. It does not come back by itself, and its session is forgotten.
     pub fn disconnect(&self) {
         if let Some(session) = self.session() {
-            talk::send_out(session, self.clone());
+            talk::send_out(session, self);
         }
     }
 
@@ -263,8 +266,12 @@ impl Peer {
         }
     }
 
+    pub(super) fn is_out(&self) -> bool {
+        self.0.out.load(Ordering::Relaxed)
+    }
+
     fn session(&self) -> Option<Arc<Session>> {
-        self.0.session.upgrade()
+        if self.is_out() { None } else { self.0.session.upgrade() }
     }
 }
 

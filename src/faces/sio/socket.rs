@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
@@ -129,6 +130,10 @@ impl Socket {
                 Some(Err(WsError::Utf8(_))) => {
                     self.garbled = true;
                     Err(Reason::Malformed)
+                }
+                // A line that broke is no fault of what was said on it.
+                Some(Err(WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => {
+                    Err(Reason::Closed)
                 }
                 Some(Err(WsError::Protocol(_))) => Err(Reason::Malformed),
                 Some(Ok(Message::Close(_)) | Err(_)) | None => Err(Reason::Closed),

@@ -4,6 +4,7 @@
 //! it before the dialect hears that somebody is gone.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
@@ -43,6 +44,7 @@ impl Talk {
         if session.is_over() {
             return Ok(());
         }
+        talk.see_off(session).await;
         if talk.members.is_empty() {
             talk.stranger += text.len();
             if talk.stranger > UNAUTHENTICATED_MAX_BYTES {
@@ -100,6 +102,15 @@ impl Talk {
             // We ask for no acknowledgements; a late one is nobody's.
             Body::Ack { .. } => Ok(()),
             Body::ConnectError(_) => Err(Reason::Malformed),
+        }
+    }
+
+    /// Those who were sent out leave.
+    async fn see_off(&mut self, session: &Session) {
+        while let Some(at) = self.members.iter().position(|member| member.peer.is_out()) {
+            let member = self.members.swap_remove(at);
+            self.sent_out.push(member.peer.0.namespace.clone());
+            member.leave(session, Reason::SentOut).await;
         }
     }
 
@@ -167,6 +178,7 @@ impl Talk {
             namespace: namespace.clone(),
             state,
             session: Arc::downgrade(session),
+            out: AtomicBool::new(false),
         }));
         self.sent_out.retain(|name| *name != namespace);
         let told = |out: &mut Vec<u8>| encode_connected(out, &namespace, peer.sid(), joined.pid.as_deref());
@@ -198,17 +210,13 @@ impl Membership {
 }
 
 /// Sends a client out of its namespace, as soon as what it said last has been looked after.
-pub(super) fn send_out(session: Arc<Session>, peer: Peer) {
+pub(super) fn send_out(session: Arc<Session>, peer: &Peer) {
+    if peer.0.out.swap(true, Ordering::Relaxed) {
+        return;
+    }
     session.went_out(peer.member());
     session.say(&[], |out| encode_disconnect(out, peer.namespace()));
-    tokio::spawn(async move {
-        let mut talk = session.talk.lock().await;
-        let member = talk.members.iter().position(|member| member.peer.member() == peer.member());
-        if let Some(at) = member {
-            talk.sent_out.push(peer.0.namespace.clone());
-            talk.members.swap_remove(at).leave(&session, Reason::SentOut).await;
-        }
-    });
+    tokio::spawn(async move { session.talk.lock().await.see_off(&session).await });
 }
 
 fn refuse(session: &Session, namespace: &str, refused: &Refused) {
