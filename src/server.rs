@@ -4,6 +4,7 @@ mod central;
 mod channels;
 mod desk;
 mod followers;
+mod forum;
 mod handle;
 mod network;
 
@@ -18,14 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 pub use handle::Handle;
 
-use crate::auth::{AdminFileError, Auth};
+use crate::auth::{AdminFileError, Auth, KeyError};
 use crate::bus::{Bus, BusError, BusOptions};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::limits::STOP_DEADLINE;
 use crate::faces::door::{self, Door, Guard, Names, Refusals};
 use crate::faces::own::{self, OwnFace};
-use crate::faces::sio::{Origins, Sio, SioOptions};
+use crate::faces::sio::{Dialect, Origins, Sio, SioOptions};
 use crate::faces::yjs::{self, YjsFace};
 use crate::records::Records;
 use crate::rooms::{Documents, Rooms};
@@ -36,6 +37,7 @@ use central::Central;
 use channels::Channels;
 use desk::FrontDesk;
 use followers::Followers;
+use forum::Forum;
 use network::Network;
 
 /// Why the office did not open.
@@ -58,6 +60,9 @@ pub enum OpenError {
     /// `admin.token` cannot be used.
     #[error(transparent)]
     Admin(#[from] AdminFileError),
+    /// The public key of the forum's tokens cannot be used.
+    #[error(transparent)]
+    ForumKey(#[from] KeyError),
     /// The settings of the office cannot be read.
     #[error("the office's settings cannot be read: {0}")]
     Settings(String),
@@ -83,6 +88,7 @@ pub struct Server {
     rooms: Rooms,
     sio: Sio,
     channels: Channels,
+    forum: Option<Forum>,
     auth: Auth,
     door: Door,
     network: Network,
@@ -110,13 +116,16 @@ impl Server {
         )?;
         let auth = Auth::open(&config.data, store.clone(), bus.clone(), clock.clone())?;
         let (channels, loomio) = Channels::new(&config, (&auth, &bus), (&store, &clock, &metrics));
+        let forum = Forum::open(&config, &bus, &store, &clock, &metrics)?;
         let realtime = config.realtime.clone();
         let rooms = Rooms::with(store.clone(), clock.clone(), metrics.clone(), documents(&config), realtime);
         log_start(&config, address);
         let names = Names::new(config.hosts, config.origins.clone(), config.channels_origins.clone());
         let pages = [config.channels_origins, config.origins].concat();
         let options = SioOptions { origins: Origins::These(pages), ..SioOptions::default() };
-        let sio = Sio::new(channels.dialects(), options, &metrics);
+        // The forum's first: its clients bring a token of their own, Loomio's may bring nothing at all.
+        let forums = forum.iter().map(|forum| forum.curia.clone() as Arc<dyn Dialect>);
+        let sio = Sio::new(forums.chain(channels.dialects()).collect(), options, &metrics);
         let (desk, wishes) = FrontDesk::open(store.clone(), bus.clone(), &central, address)?;
         let desk = Arc::new(desk);
         let records = Records::new(store.clone(), Scribe::new(config.scribe_program), clock.clone());
@@ -146,7 +155,21 @@ impl Server {
         let handle = Handle::new(auth.clone(), rooms.clone(), bus.clone(), desk);
         let followers = Followers { store: store.clone(), bus: bus.clone(), records, clock, metrics };
         let share = config.share;
-        Ok(Self { listener, handle, store, bus, rooms, sio, channels, auth, door, network, followers, share })
+        Ok(Self {
+            listener,
+            handle,
+            store,
+            bus,
+            rooms,
+            sio,
+            channels,
+            forum,
+            auth,
+            door,
+            network,
+            followers,
+            share,
+        })
     }
 
     /// Where this computer reaches the office.
@@ -192,12 +215,16 @@ impl Server {
             }
         };
         tracing::info!("stopping");
-        let (door, rooms, sio, store, bus) = (self.door, self.rooms, self.sio, self.store, self.bus);
+        let (door, rooms, sio, forum) = (self.door, self.rooms, self.sio, self.forum);
+        let (store, bus) = (self.store, self.bus);
         let goodbye = async {
             door.close();
             tokio::join!(rooms.stop(), async {
                 sio.stop().await;
                 channels.stop().await;
+                if let Some(forum) = forum {
+                    forum.stop().await;
+                }
             });
             ending.cancel();
             for (part, task) in [("network", network), ("followers", followers)] {

@@ -42,7 +42,8 @@ pub enum Layout {
 }
 
 /// A secret: not for eyes.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(transparent)]
 pub struct Hidden(String);
 
 impl Hidden {

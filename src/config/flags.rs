@@ -46,6 +46,18 @@ pub struct Flags {
     /// How long a channel token is known, in seconds
     #[arg(long, value_name = "SECONDS", env = "CACHE_REDIS_EXPIRE", hide = true)]
     pub cache_redis_expire: Option<u64>,
+    /// The secret that tokens of the Curia forum are signed with
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "TOWNHALL_CURIA_JWT_SECRET",
+        hide = true,
+        hide_env_values = true
+    )]
+    pub curia_jwt_secret: Option<Hidden>,
+    /// A file with the public key of tokens of the Curia forum
+    #[arg(long, value_name = "FILE", env = "TOWNHALL_CURIA_JWT_PUBLIC_KEY_FILE", hide = true)]
+    pub curia_jwt_public_key_file: Option<PathBuf>,
     /// Origins, with commas between them, whose pages may use the channels
     #[arg(
         long,

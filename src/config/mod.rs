@@ -4,6 +4,7 @@
 //! the environment.
 
 mod central;
+mod curia;
 mod flags;
 pub mod limits;
 mod loomio;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use central::{CentralUrl, CentralUrlError, Hidden, Layout};
+pub use curia::Curia;
 pub use flags::{Flags, LogFormat};
 pub use loomio::Loomio;
 pub use resolve::{ConfigError, resolve};
@@ -41,6 +43,8 @@ pub struct Config {
     pub outbound_allow: Vec<String>,
     /// Loomio.
     pub loomio: Loomio,
+    /// What is said about the Curia forum (`curia`).
+    pub curia: Curia,
     /// Origins besides our own whose pages may use the channels, and only these (`channels.origins`).
     pub channels_origins: Vec<String>,
     /// The central Redis (`--redis`, `TOWNHALL_REDIS`, `REDIS_URL`, `redis.url`). Where nobody says, the settings page
@@ -97,6 +101,7 @@ impl Config {
             origins: Vec::new(),
             outbound_allow: Vec::new(),
             loomio: Loomio::default(),
+            curia: Curia::default(),
             channels_origins: Vec::new(),
             central: None,
             realtime: Realtime::default(),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::written::Written;
-use super::{CentralUrl, CentralUrlError, Config, Flags, Realtime, limits, loomio};
+use super::{CentralUrl, CentralUrlError, Config, Flags, Realtime, curia, limits, loomio};
 
 /// What is logged when nobody says: joins, leaves, refusals and faults.
 pub(super) const LOG_DEFAULT: &str = "info";
@@ -115,6 +115,7 @@ pub fn resolve(flags: &Flags) -> Result<Config, ConfigError> {
         outbound_allow: loomio::outbound(&written.outbound.allow, &complain)?,
         loomio,
         central: central(flags, &written, &complain)?,
+        curia: curia::resolve(&written.curia, flags, &complain)?,
         realtime,
         log: flags.log.clone().unwrap_or_else(|| LOG_DEFAULT.to_owned()),
         log_format: flags.log_format.unwrap_or_default(),
@@ -335,6 +336,7 @@ mod tests {
             ("documents:\n  fre: true\n", 2, "fre", "expected"),
             ("auth:\n  origins: ['*']\n", 2, "auth.origins", "without *"),
             ("loomio:\n  app_url: ftp://x\n", 2, "loomio.app_url", "expected a URL"),
+            ("curia:\n  events_per_minute: 0\n", 2, "curia.events_per_minute", "at least 1"),
             ("loomio:\n  token_life_s: 0\n", 2, "loomio.token_life_s", "at least 1"),
             ("outbound:\n  allow: ['https://x']\n", 2, "outbound.allow", "without scheme"),
             ("channels:\n  origins: ['https://a.org/x']\n", 2, "channels.origins", "without path"),

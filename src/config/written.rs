@@ -13,6 +13,7 @@ pub(super) struct Written {
     pub(super) documents: Documents,
     pub(super) auth: Auth,
     pub(super) loomio: super::loomio::Written,
+    pub(super) curia: super::curia::Written,
     pub(super) outbound: Outbound,
     pub(super) channels: Channels,
     pub(super) redis: Redis,

@@ -1,6 +1,6 @@
 //! One folder per dialect, translation only: between a socket and a handle of the core. Faces do not know each other.
 
-mod curia;
+pub mod curia;
 pub mod door;
 pub mod loomio;
 pub mod own;
@@ -15,6 +15,9 @@ use axum::response::{IntoResponse, Response};
 
 use crate::auth::Grant;
 use door::Seat;
+
+/// Where back ends say something to the forum's people, on the bus: `{"room","event","payload"}`.
+pub const FORUM_CHANNEL: &str = "curia/emit";
 
 /// Who is calling, as the door found out before any face saw the request; a request extension.
 #[derive(Debug, Clone)]

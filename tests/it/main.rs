@@ -7,6 +7,7 @@ mod harness;
 
 mod api;
 mod bus;
+mod curia;
 mod disk;
 mod door;
 mod durable;

@@ -106,6 +106,26 @@ impl Forum {
         self.seats.is_empty() && self.votes.is_empty()
     }
 
+    /// The board whose rule is needed for what a client said.
+    pub(super) fn board_asked(&self, seat: Seat, heard: &Heard) -> Option<String> {
+        let here = || Some(self.seats.get(&seat)?.places.current()?.id.clone());
+        match heard {
+            Heard::Join(board) => board.as_ref().map(|board| board.id.clone()),
+            Heard::Writes { board, .. } | Heard::JoinPost { board, .. } => {
+                board.as_ref().map(|board| board.id.clone()).or_else(here)
+            }
+            Heard::Changed(board) => Some(board.id.clone()),
+            Heard::Leave(_) | Heard::WritesNoMore | Heard::LeavePost { .. } | Heard::Nothing => None,
+        }
+    }
+
+    /// The boards that somebody who comes into these rooms is put on.
+    pub(super) fn boards_of(&self, claims: &Claims, rooms: &[String], now_ms: u64) -> Vec<String> {
+        let (_, places) = Places::in_rooms(rooms);
+        let kept = self.places.of(claims, now_ms).into_iter().flat_map(|places| &places.boards);
+        places.boards.iter().chain(kept).map(|board| board.id.clone()).collect()
+    }
+
     /// A client said something.
     pub(super) fn hear(
         &mut self,

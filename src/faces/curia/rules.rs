@@ -152,7 +152,11 @@ impl Rule {
         };
         let inner = settings.as_ref().and_then(|settings| settings.get("permissions")).cloned();
         let parts = [payload.get("board").and(Some(payload)), Some(row), settings.as_ref(), inner.as_ref()];
-        if parts.iter().flatten().any(|part| part.get("allowedRoles").is_some()) {
+        let says = |key: &str| parts.iter().flatten().any(|part| part.get(key).is_some());
+        if before.is_none() && payload.get("board").is_none() && !says("allowedRoles") && !says("isPublic") {
+            return None; // a board that nobody knows is not opened by saying nothing of who may enter
+        }
+        if says("allowedRoles") {
             // Who may enter is said anew; only settings that say it can open a board.
             fields.remove("isPublic");
         }
@@ -292,6 +296,8 @@ pub(super) mod tests {
         assert_eq!((named.open(), named.name.as_deref()), (false, Some("Bridges")), "nothing said of roles");
         let (_, kept) = news(r#"{"boardId":5,"settings":{"colour":"red"}}"#).unwrap();
         assert!(!kept.open(), "settings that say nothing of roles open nothing");
+        let unknown = serde_json::from_str(r#"{"boardId":5,"communityId":"7"}"#).unwrap();
+        assert!(Rule::in_news(&unknown, None).is_none(), "nor does news of a board that nobody knows");
         let row = r#"{"communityId":"7","board":{"id":6,"settings":"{\"permissions\":{\"allowedRoles\":[\"a\"]}}"}}"#;
         let (board, new) = Rule::in_news(&serde_json::from_str(row).unwrap(), None).unwrap();
         assert_eq!((board.as_str(), new.open(), new.community.as_deref()), ("6", false, Some("7")));

@@ -82,6 +82,7 @@ impl Typing {
     }
 
     /// Whether nobody writes.
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

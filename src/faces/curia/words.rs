@@ -15,9 +15,6 @@ pub(super) enum Words {
     Published,
 }
 
-/// Both of them.
-pub(super) const BOTH: [Words; 2] = [Words::Deployed, Words::Published];
-
 /// Rooms of a community begin so; the vocabularies must not meet.
 const COMMUNITY: &str = "community:";
 const BOARD: &str = "board:";
@@ -66,6 +63,11 @@ impl Words {
         let roles = claims.roles.iter().map(|role| self.role(community, role));
         let admins = claims.admin.then(|| self.admins(community));
         std::iter::once(self.community(community)).chain(roles).chain(admins).collect()
+    }
+
+    /// Whether a room is of the published vocabulary.
+    pub(super) fn is_published(room: &str) -> bool {
+        room.starts_with("published/")
     }
 
     /// The vocabulary and the board of a room below a board.
@@ -142,7 +144,7 @@ mod tests {
     #[test]
     fn a_rooms_board_is_read_back() {
         for board in ["5", "a%2Fb", "a/b:c%"] {
-            for words in BOTH {
+            for words in [Words::Deployed, Words::Published] {
                 for room in [words.board(board), words.post(board, "9"), words.typing(board)] {
                     assert_eq!(Words::board_of(&room), Some((words, board.to_owned())), "{room}");
                 }

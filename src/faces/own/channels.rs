@@ -15,7 +15,7 @@ use crate::bus::{Message, PublishError};
 use crate::config::limits::{BUS_MESSAGE_MAX_BYTES, BUS_PUBLICATION_ID_MAX_BYTES};
 
 /// Room for the channel, the id and the names around the message.
-const AROUND_MAX_BYTES: usize = 4096;
+pub(super) const AROUND_MAX_BYTES: usize = 4096;
 
 #[derive(Deserialize)]
 struct Publication {
@@ -33,10 +33,7 @@ pub(super) async fn publish(
 ) -> Result<Response, Failure> {
     let body = json_body(request, BUS_MESSAGE_MAX_BYTES + AROUND_MAX_BYTES).await?;
     let Publication { channel, message, id } = understood(&body)?;
-    if id.as_ref().is_some_and(|id| id.is_empty() || id.len() > BUS_PUBLICATION_ID_MAX_BYTES) {
-        let bound = format!("An id has 1 to {BUS_PUBLICATION_ID_MAX_BYTES} bytes.");
-        return Err(Failure::bad("bad_request", bound));
-    }
+    an_id(id.as_deref())?;
     let message = Bytes::copy_from_slice(message.get().as_bytes());
     let message = Message::new(&channel, message).map_err(|error| refused(&error))?;
     let published = face.bus.publish(&message, id.as_deref()).await.map_err(|error| refused(&error))?;
@@ -45,7 +42,15 @@ pub(super) async fn publish(
     Ok((StatusCode::OK, Json(answer)).into_response())
 }
 
-fn refused(error: &PublishError) -> Failure {
+/// Whether this can be a publisher's own name for what it publishes.
+pub(super) fn an_id(id: Option<&str>) -> Result<(), Failure> {
+    if id.is_none_or(|id| (1..=BUS_PUBLICATION_ID_MAX_BYTES).contains(&id.len())) {
+        return Ok(());
+    }
+    Err(Failure::bad("bad_request", format!("An id has 1 to {BUS_PUBLICATION_ID_MAX_BYTES} bytes.")))
+}
+
+pub(super) fn refused(error: &PublishError) -> Failure {
     match error {
         PublishError::Channel => Failure::bad("bad_channel", sentence(error)),
         PublishError::Refused(_) => Failure::bad("message_refused", sentence(error)),

@@ -7,6 +7,7 @@ mod answer;
 mod central;
 mod channels;
 mod desk;
+mod emit;
 mod office;
 mod page;
 mod people;
@@ -75,6 +76,7 @@ pub fn routes(face: OwnFace) -> Router {
         .merge(anybody)
         .merge(members)
         .route("/channels", post(channels::publish))
+        .route("/emit", post(emit::emit))
         .merge(hosts)
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method);

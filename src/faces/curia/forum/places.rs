@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::presence::Who;
 use super::super::said::Id;
 use super::super::words::Words;
+use crate::auth::Claims;
 use crate::config::limits::{FORUM_CURRENT_KEY, FORUM_KEPT_PLACES_MAX};
 
 /// The boards and posts that one socket looks at.
@@ -65,6 +66,12 @@ impl Places {
     }
 }
 
+/// A person's device, if it says which it is.
+pub(super) fn who_with(claims: &Claims) -> Option<(Who, String)> {
+    let who = Who { community: claims.community.clone()?, person: claims.person.clone() };
+    Some((who, claims.device.clone()?))
+}
+
 /// The places of devices whose token ended: a client that builds a new socket with a fresh one is put back.
 #[derive(Debug, Default)]
 pub(super) struct Kept(BTreeMap<(Who, String), (u64, Words, Places)>);
@@ -76,6 +83,12 @@ impl Kept {
         if self.0.len() < FORUM_KEPT_PLACES_MAX {
             self.0.insert((who, device), (now_ms, words, places));
         }
+    }
+
+    /// What is kept of a device.
+    pub(super) fn of(&self, claims: &Claims, now_ms: u64) -> Option<&Places> {
+        let (kept_ms, _, places) = self.0.get(&who_with(claims)?)?;
+        (now_ms.saturating_sub(*kept_ms) < FORUM_CURRENT_KEY.as_millis() as u64).then_some(places)
     }
 
     pub(super) fn take(&mut self, who: &Who, device: &str, now_ms: u64) -> Option<(Words, Places)> {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::news::Saying;
-use super::super::presence::{Left, Seat, Who};
+use super::super::presence::{Left, Seat};
 use super::super::rules::Rule;
 use super::super::said::Id;
 use super::super::typing::Change;
 use super::super::words::Words;
-use super::places::Places;
+use super::places::{Places, who_with};
 use super::{Do, Forum, Rules, Sitting, iso};
 use crate::auth::Claims;
 
@@ -222,11 +222,6 @@ impl Forum {
             }
         }
     }
-}
-
-fn who_with(claims: &Claims) -> Option<(Who, String)> {
-    let who = Who { community: claims.community.clone()?, person: claims.person.clone() };
-    Some((who, claims.device.clone()?))
 }
 
 fn say(todo: &mut Vec<Do>, to: String, event: &str, news: &Value) {

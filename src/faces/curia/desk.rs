@@ -1,0 +1,231 @@
+//! The one task that owns the forum: what comes in is done in the order in which it came.
+//!
+//! Owns the way from a decision to the space, the bus and the sockets. Does not decide.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+
+use super::forum::{Do, Forum, Pace};
+use super::keys::{Keys, partners_in};
+use super::news::{Facts, Publication, says_rule};
+use super::presence::Seat;
+use super::rules::{Rule, id};
+use super::said::Heard;
+use super::words::Words;
+use crate::auth::Claims;
+use crate::bus::Undelivered;
+use crate::clock::Clock;
+use crate::config::limits::{FORUM_MAILBOX, FORUM_TICK};
+use crate::faces::sio::{Arguments, Peer};
+use crate::rooms::space::{Except, MemberId, Room, Say, Space};
+use crate::telemetry::Metrics;
+
+/// What the forum is told.
+pub(super) enum Word {
+    /// Somebody came, and is in these rooms.
+    Came {
+        peer: Peer,
+        kind: &'static str,
+        claims: Arc<Claims>,
+        rooms: Vec<String>,
+        done: oneshot::Sender<()>,
+    },
+    /// A client said something.
+    Heard { member: MemberId, words: Words, heard: Heard, done: oneshot::Sender<()> },
+    /// Somebody is gone.
+    Gone { member: MemberId, done: oneshot::Sender<()> },
+    /// A back end says something, under its own name for it.
+    Published {
+        publication: Box<Publication>,
+        id: Option<String>,
+        done: oneshot::Sender<Result<(), Undelivered>>,
+    },
+}
+
+/// Everything the task needs.
+pub(super) struct Desk {
+    forum: Forum,
+    space: Space,
+    keys: Keys,
+    clock: Clock,
+    metrics: Metrics,
+    seats: HashMap<MemberId, Seat>,
+    peers: HashMap<Seat, Peer>,
+    last: Seat,
+}
+
+/// Starts the task; it ends when nobody can tell it anything any more.
+pub(super) fn start(
+    pace: Pace,
+    space: Space,
+    keys: Keys,
+    clock: Clock,
+    metrics: Metrics,
+) -> mpsc::Sender<Word> {
+    let (words, mailbox) = mpsc::channel(FORUM_MAILBOX);
+    let forum = Forum::new(pace);
+    let (seats, peers) = (HashMap::new(), HashMap::new());
+    let desk = Desk { forum, space, keys, clock, metrics, seats, peers, last: 0 };
+    tokio::spawn(desk.run(mailbox));
+    words
+}
+
+impl Desk {
+    async fn run(mut self, mut mailbox: mpsc::Receiver<Word>) {
+        let mut tick = tokio::time::interval(FORUM_TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let word = if self.forum.is_quiet() {
+                mailbox.recv().await
+            } else {
+                tokio::select! {
+                    word = mailbox.recv() => word,
+                    _ = tick.tick() => {
+                        let todo = self.forum.tick(self.clock.now_ms());
+                        self.act(todo).await.ok();
+                        continue;
+                    }
+                }
+            };
+            let Some(word) = word else { return };
+            self.take(word).await;
+        }
+    }
+
+    async fn take(&mut self, word: Word) {
+        let now_ms = self.clock.now_ms();
+        match word {
+            Word::Came { peer, kind, claims, rooms, done } => {
+                self.last += 1;
+                let seat = self.last;
+                self.seats.insert(peer.member(), seat);
+                let socket = peer.sid().clone();
+                self.peers.insert(seat, peer);
+                let boards = self.forum.boards_of(&claims, &rooms, now_ms);
+                let rules = self.keys.rules(boards).await;
+                let look = |board: &str| rules.get(board).cloned();
+                let todo = self.forum.enter(seat, (&socket, kind), &claims, &rooms, &look, now_ms);
+                self.act(todo).await.ok();
+                done.send(()).ok();
+            }
+            Word::Heard { member, words, heard, done } => {
+                if let Some(&seat) = self.seats.get(&member) {
+                    let rules = self.keys.rules(self.forum.board_asked(seat, &heard)).await;
+                    let look = |board: &str| rules.get(board).cloned();
+                    let todo = self.forum.hear(seat, words, heard, &look, now_ms);
+                    self.act(todo).await.ok();
+                }
+                done.send(()).ok();
+            }
+            Word::Gone { member, done } => {
+                if let Some(seat) = self.seats.remove(&member) {
+                    self.peers.remove(&seat);
+                    let todo = self.forum.gone(seat, now_ms);
+                    self.act(todo).await.ok();
+                }
+                done.send(()).ok();
+            }
+            Word::Published { publication, id, done } => {
+                let answer = self.publish(*publication, id, now_ms).await;
+                done.send(answer).ok();
+            }
+        }
+    }
+
+    async fn publish(
+        &mut self,
+        publication: Publication,
+        name: Option<String>,
+        now_ms: u64,
+    ) -> Result<(), Undelivered> {
+        if publication.event == "community:partnersChanged" {
+            let community = id(publication.read.get("communityId"));
+            let refused = || Undelivered::Refused("communityId and partners are expected".to_owned());
+            let partners = publication.read.get("partners").filter(|partners| partners.is_array());
+            let (community, partners) = community.zip(partners).ok_or_else(refused)?;
+            self.keys.keep_partners(&community, &partners_in(partners)).await;
+            return Ok(());
+        }
+        let board = self.forum.board_of(&publication);
+        let mut rule = match &board {
+            Some(board) => self.keys.rule(board).await,
+            None => None,
+        };
+        if says_rule(&publication.event)
+            && let Some((board, said)) = Rule::in_news(&publication.read, rule.as_ref())
+        {
+            self.keys.keep_rule(&board, &said).await;
+            rule = Some(said);
+        }
+        let partners = match publication.community() {
+            Some(community) => self.keys.partners(&community).await,
+            None => Vec::new(),
+        };
+        let facts = Facts { board, rule, partners };
+        let todo = self.forum.publish(publication, facts, name, now_ms);
+        let todo = todo.map_err(|why| Undelivered::Refused(why.to_string()))?;
+        self.act(todo).await.map_err(Undelivered::Failed)
+    }
+
+    /// Does it all, in order; what could not be said is told.
+    async fn act(&mut self, todo: Vec<Do>) -> Result<(), String> {
+        let mut result = Ok(());
+        for one in todo {
+            match one {
+                Do::Enter(seat, rooms) => {
+                    if let Some(peer) = self.peers.get(&seat) {
+                        self.space.enter(peer.member(), named(&rooms)).await;
+                    }
+                }
+                Do::Exit(seat, rooms) => {
+                    if let Some(peer) = self.peers.get(&seat) {
+                        self.space.exit(peer.member(), named(&rooms)).await;
+                    }
+                }
+                Do::Tell(seat, event, value) => {
+                    if let Some(peer) = self.peers.get(&seat) {
+                        peer.emit(event, &Arguments::of(&value));
+                    }
+                }
+                Do::Say { saying, except, keep, id } => {
+                    let speaker = except.and_then(|seat| self.peers.get(&seat));
+                    let rooms = named(&saying.except).into_iter().map(Except::Room);
+                    let except = rooms.chain(speaker.map(|peer| Except::Member(peer.member()))).collect();
+                    let say = Say {
+                        to: named(&saying.to),
+                        except,
+                        name: saying.event.into(),
+                        body: Bytes::from(saying.body),
+                        attachments: Vec::new(),
+                        keep,
+                        id,
+                    };
+                    // Without a room it would be said to everybody.
+                    if !say.to.is_empty()
+                        && let Err(error) = self.space.say(say).await
+                    {
+                        tracing::warn!(%error, "the forum could not say something");
+                        result = Err(error.to_string());
+                    }
+                }
+                Do::Close(seat) => {
+                    if let Some(peer) = self.peers.get(&seat) {
+                        peer.reconnect();
+                    }
+                }
+                Do::Key(key, change) => self.keys.change(key, change),
+                Do::Count(reason) => self.metrics.refuse(reason),
+            }
+        }
+        result
+    }
+}
+
+/// Rooms by their names; one whose name is too long is nobody's.
+pub(super) fn named(rooms: &[String]) -> Vec<Room> {
+    rooms.iter().filter_map(|room| Room::new(room).ok()).collect()
+}

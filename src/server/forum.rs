@@ -1,0 +1,53 @@
+//! The forum as a part of the office: there when a key for its tokens is.
+
+use std::sync::Arc;
+
+use super::OpenError;
+use crate::auth::JwtKeys;
+use crate::bus::{Bus, Consuming, Pattern};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::faces::FORUM_CHANNEL;
+use crate::faces::curia::{Curia, CuriaFace, OpenSpace};
+use crate::rooms::space::{Space, SpaceOptions};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// The forum, and its ear on the bus.
+pub(super) struct Forum {
+    pub(super) curia: Arc<Curia>,
+    listening: Consuming,
+}
+
+impl Forum {
+    /// Opens it, if somebody configured a key.
+    pub(super) fn open(
+        config: &Config,
+        bus: &Bus,
+        store: &Store,
+        clock: &Clock,
+        metrics: &Metrics,
+    ) -> Result<Option<Self>, OpenError> {
+        let config = config.curia.clone();
+        let secret = config.jwt_secret.as_ref().map(|secret| secret.reveal());
+        let Some(keys) = JwtKeys::open(secret, config.jwt_public_key_file.as_deref())? else {
+            return Ok(None);
+        };
+        tracing::info!(tokens = ?keys, "the forum is open");
+        let (kept, time, figures) = (store.clone(), clock.clone(), metrics.clone());
+        let space: OpenSpace = Box::new(move || {
+            let (store, clock, metrics) = (kept.clone(), time.clone(), figures.clone());
+            Box::pin(Space::open("curia", Some(store), clock, metrics, SpaceOptions::default()))
+        });
+        let (shared, clock, metrics) = (bus.clone(), clock.clone(), metrics.clone());
+        let curia = Arc::new(Curia::new(CuriaFace { keys, bus: shared, space, clock, metrics, config }));
+        let listening = bus.consume(&[Pattern::channel(FORUM_CHANNEL)], curia.clone())?;
+        Ok(Some(Self { curia, listening }))
+    }
+
+    /// Ends it: nothing more is heard, sessions wait on disk.
+    pub(super) async fn stop(self) {
+        drop(self.listening);
+        self.curia.stop().await;
+    }
+}

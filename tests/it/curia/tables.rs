@@ -1,0 +1,240 @@
+//! Each row of the event tables (reference/curia.md 5.3, and the published design's event categories) with real
+//! clients: everybody is asked what they heard, and how often.
+
+use serde_json::{Value, json};
+
+use super::people::Town;
+
+/// Everybody: of community 7 three who speak as today and two who speak as the design does, a partner, an outsider.
+const EVERYBODY: [&str; 7] = ["member", "clerk", "admin", "reader", "writer", "partner", "outsider"];
+
+/// One publication, and who hears what of it. Who is not named hears nothing.
+struct Row {
+    say: Value,
+    heard: &'static [(&'static str, &'static str)],
+}
+
+async fn everybody() -> Town {
+    let mut town = Town::start().await;
+    town.people().await;
+    for (name, roles) in [("reader", json!([])), ("writer", json!(["clerk"]))] {
+        town.open(name, json!({ "sub": name, "uid": name, "cid": "7", "roles": roles })).await;
+    }
+    for (name, board) in [("member", 5), ("admin", 5), ("clerk", 6)] {
+        town.say(name, "joinBoard", json!([board])).await;
+        town.hears_named(name, "boardJoined").await;
+    }
+    for (name, board) in [("reader", 5), ("writer", 6)] {
+        town.say(name, "board:join", json!([board])).await;
+        town.say(name, "post:join", json!([9])).await;
+        town.hears_named(name, "post:joined").await;
+    }
+    town.forget().await;
+    town
+}
+
+async fn walk(town: &mut Town, rows: &[Row]) {
+    for row in rows {
+        town.emit(row.say.clone()).await;
+        for community in ["7", "8", "9"] {
+            town.marker(community).await;
+        }
+        for name in EVERYBODY {
+            town.hears_named(name, "marker").await;
+            let mut heard = town.heard(name).await;
+            heard.retain(|event| event != "marker");
+            let wanted: Vec<&str> = row
+                .heard
+                .iter()
+                .filter(|(who, _)| who.split(' ').any(|who| who == name))
+                .flat_map(|(_, events)| events.split(' '))
+                .collect();
+            assert_eq!(heard, wanted, "{name}: {}", row.say);
+            town.node.order("forget", name).await;
+        }
+    }
+}
+
+fn row(say: Value, heard: &'static [(&'static str, &'static str)]) -> Row {
+    Row { say, heard }
+}
+
+#[tokio::test]
+async fn who_hears_the_events_of_today() {
+    let mut town = everybody().await;
+    let open = |more: Value| with(json!({ "communityId": "7", "board_id": 5, "postId": 9 }), more);
+    let gated = |more: Value| with(json!({ "communityId": "7", "board_id": 6, "postId": 8 }), more);
+    let event =
+        |event: &str, payload: Value| json!({ "room": "community:7", "event": event, "payload": payload });
+    let lock = |payload: Value| with(json!({ "community_id": "7" }), payload);
+    let comment =
+        |board: u64, post: u64| json!({ "comment": { "id": 1, "board_id": board, "post_id": post } });
+    walk(
+        &mut town,
+        &[
+            row(
+                event("newPost", open(json!({ "id": 9 }))),
+                &[("member clerk admin partner", "newPost"), ("reader", "board:newPost")],
+            ),
+            row(
+                event("newPost", gated(json!({ "id": 8 }))),
+                &[("clerk admin", "newPost"), ("writer", "board:newPost")],
+            ),
+            row(
+                event("voteUpdate", open(json!({ "newCount": 1, "userIdVoted": "a" }))),
+                &[("member clerk admin partner", "voteUpdate"), ("reader", "post:voteChanged")],
+            ),
+            row(
+                event("voteUpdate", gated(json!({ "newCount": 1, "userIdVoted": "a" }))),
+                &[("clerk admin", "voteUpdate"), ("writer", "post:voteChanged")],
+            ),
+            row(
+                event("reactionUpdate", open(json!({}))),
+                &[("member clerk admin partner reader writer", "reactionUpdate")],
+            ),
+            row(event("reactionUpdate", gated(json!({}))), &[("clerk admin writer", "reactionUpdate")]),
+            row(
+                event("commentReactionUpdate", open(json!({}))),
+                &[("member clerk admin partner reader writer", "commentReactionUpdate")],
+            ),
+            row(
+                event("commentReactionUpdate", gated(json!({}))),
+                &[("clerk admin writer", "commentReactionUpdate")],
+            ),
+            row(
+                event("newComment", open(comment(5, 9))),
+                &[("member clerk admin partner", "newComment"), ("reader", "post:newComment")],
+            ),
+            row(event("newComment", gated(comment(6, 8))), &[("clerk admin", "newComment")]),
+            row(
+                event("newBoard", json!({ "communityId": "7", "board": { "id": 3, "settings": {} } })),
+                &[("member clerk admin partner reader writer", "newBoard")],
+            ),
+            row(
+                event(
+                    "newBoard",
+                    json!({ "communityId": "7", "board": { "id": 4, "settings": { "allowedRoles": ["clerk"] } } }),
+                ),
+                &[("clerk admin writer", "newBoard")],
+            ),
+            row(
+                event("partnershipInviteReceived", json!({ "communityId": "7", "type": "created" })),
+                &[("admin", "partnershipInviteReceived")],
+            ),
+            row(
+                json!({
+                    "room": "community:7:admins", "event": "partnershipStatusChanged",
+                    "payload": { "communityId": "7", "type": "accepted" }
+                }),
+                &[("admin", "partnershipStatusChanged")],
+            ),
+            row(
+                event("boardImported", json!({ "communityId": "7", "type": "import" })),
+                &[("member clerk admin partner reader writer", "boardImported")],
+            ),
+            row(
+                event("boardImportUndone", json!({ "communityId": "7" })),
+                &[("member clerk admin partner reader writer", "boardImportUndone")],
+            ),
+            row(
+                event("sharedBoardRemoved", json!({ "communityId": "7" })),
+                &[("member clerk admin partner reader writer", "sharedBoardRemoved")],
+            ),
+            row(event("newLock", lock(json!({}))), &[("member clerk admin reader writer", "newLock")]),
+            row(event("lockUpdated", lock(json!({}))), &[("member clerk admin reader writer", "lockUpdated")]),
+            row(event("lockDeleted", lock(json!({}))), &[("member clerk admin reader writer", "lockDeleted")]),
+            row(event("lockUsed", lock(json!({}))), &[("member clerk admin reader writer", "lockUsed")]),
+            row(
+                json!({ "room": "board:5", "event": "postLockApplied", "payload": lock(json!({ "postId": 9 })) }),
+                &[("member admin reader", "postLockApplied")],
+            ),
+            row(
+                json!({ "room": "board:6", "event": "postLockRemoved", "payload": lock(json!({ "postId": 8 })) }),
+                &[("clerk writer", "postLockRemoved")],
+            ),
+            row(event("postDeleted", gated(json!({}))), &[("clerk admin writer", "postDeleted")]),
+            row(event("newPost", json!({ "communityId": "7", "board_id": 99, "id": 1 })), &[("admin", "newPost")]),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn who_hears_the_events_of_the_design() {
+    let mut town = everybody().await;
+    let on = |board: u64, more: Value| with(json!({ "boardId": board, "postId": 9 }), more);
+    let event =
+        |room: &str, event: &str, payload: Value| json!({ "room": room, "event": event, "payload": payload });
+    let said = json!({ "comment": { "id": 1 }, "author": { "id": "u" } });
+    walk(
+        &mut town,
+        &[
+            row(
+                event("board:5", "board:newPost", on(5, json!({ "post": { "id": 9 }, "author": {} }))),
+                &[("reader", "board:newPost"), ("member clerk admin", "newPost")],
+            ),
+            row(
+                event("board:6", "board:newPost", json!({ "post": { "id": 8 }, "author": {} })),
+                &[("writer", "board:newPost"), ("clerk admin", "newPost")],
+            ),
+            row(
+                event("board:5", "post:voteAdded", on(5, json!({ "newCount": 2 }))),
+                &[("reader", "post:voteAdded post:voteChanged"), ("member clerk admin", "voteUpdate")],
+            ),
+            row(
+                event("board:6", "post:voteRemoved", on(6, json!({ "newCount": 1 }))),
+                &[("writer", "post:voteRemoved post:voteChanged"), ("clerk admin", "voteUpdate")],
+            ),
+            row(
+                event("post:9", "post:newComment", on(5, said.clone())),
+                &[("reader", "post:newComment"), ("member clerk admin", "newComment")],
+            ),
+            row(event("post:8", "post:newComment", on(6, said)), &[("clerk admin", "newComment")]),
+            row(
+                event("post:9", "post:commentDeleted", on(5, json!({ "commentId": 1 }))),
+                &[("reader", "post:commentDeleted")],
+            ),
+            row(
+                event("board:5", "board:settingsChanged", json!({ "boardId": 5, "settings": {} })),
+                &[("reader", "board:settingsChanged"), ("member clerk admin", "boardSettingsChanged")],
+            ),
+            row(event("typing:5", "typing:start", json!({ "userId": "u" })), &[("reader", "typing:start")]),
+            row(
+                event("community:7", "announcement", json!({})),
+                &[("member clerk admin reader writer", "announcement")],
+            ),
+            row(event("community:7:admins", "announcement", json!({})), &[("admin", "announcement")]),
+            row(
+                event("community:9", "announcement", json!({ "communityId": "9" })),
+                &[("outsider", "announcement")],
+            ),
+        ],
+    )
+    .await;
+    // What people do, as others hear it.
+    town.say("writer", "typing:start", json!([{ "postId": 9 }])).await;
+    town.hears_named("clerk", "userTyping").await;
+    town.say("member", "typing", json!([{ "boardId": 5, "postId": 9, "isTyping": true }])).await;
+    town.hears("reader", &json!(["typing:start", { "userId": "member", "userName": "Unknown" }])).await;
+    town.say("member", "typing", json!([{ "boardId": 5, "postId": 9, "isTyping": false }])).await;
+    town.hears("reader", &json!(["typing:stop", { "userId": "member" }])).await;
+    town.open("late", json!({ "sub": "late", "uid": "late", "cid": "7" })).await;
+    town.hears("reader", &json!(["user:online", { "userId": "late", "boardId": null }])).await;
+    town.say("late", "board:join", json!([5])).await;
+    town.hears("reader", &json!(["user:joinedBoard", { "userId": "late", "boardId": 5 }])).await;
+    town.node.order("close", "late").await;
+    town.hears("reader", &json!(["user:offline", { "userId": "late" }])).await;
+    for (name, never) in
+        [("partner", "user"), ("outsider", "user"), ("reader", "userTyping"), ("clerk", "user:")]
+    {
+        let heard = town.heard(name).await;
+        assert!(!heard.iter().any(|event| event.starts_with(never)), "{name}: {heard:?}");
+    }
+}
+
+fn with(mut payload: Value, more: Value) -> Value {
+    if let (Some(fields), Value::Object(more)) = (payload.as_object_mut(), more) {
+        fields.extend(more);
+    }
+    payload
+}
