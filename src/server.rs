@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::config::limits::STOP_DEADLINE;
 use crate::faces::door::{self, Door, Guard, Names, Refusals};
 use crate::faces::own::{self, OwnFace};
-use crate::faces::sio::{Dialect, Origins, Sio, SioOptions};
+use crate::faces::sio::{Origins, Sio, SioOptions};
 use crate::faces::yjs::{self, YjsFace};
 use crate::records::Records;
 use crate::rooms::{Documents, Rooms};
@@ -123,9 +123,7 @@ impl Server {
         let names = Names::new(config.hosts, config.origins.clone(), config.channels_origins.clone());
         let pages = [config.channels_origins, config.origins].concat();
         let options = SioOptions { origins: Origins::These(pages), ..SioOptions::default() };
-        // The forum's first: its clients bring a token of their own, Loomio's may bring nothing at all.
-        let forums = forum.iter().map(|forum| forum.curia.clone() as Arc<dyn Dialect>);
-        let sio = Sio::new(forums.chain(channels.dialects()).collect(), options, &metrics);
+        let sio = Sio::new(forum::before(forum.as_ref(), channels.dialects()), options, &metrics);
         let (desk, wishes) = FrontDesk::open(store.clone(), bus.clone(), &central, address)?;
         let desk = Arc::new(desk);
         let records = Records::new(store.clone(), Scribe::new(config.scribe_program), clock.clone());

@@ -9,9 +9,16 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::faces::FORUM_CHANNEL;
 use crate::faces::curia::{Curia, CuriaFace, OpenSpace};
+use crate::faces::sio::Dialect;
 use crate::rooms::space::{Space, SpaceOptions};
 use crate::store::Store;
 use crate::telemetry::Metrics;
+
+/// The forum's dialect before the others: its clients bring a token of their own, Loomio's may bring nothing at all.
+pub(super) fn before(forum: Option<&Forum>, others: Vec<Arc<dyn Dialect>>) -> Vec<Arc<dyn Dialect>> {
+    let forum = forum.map(|forum| forum.curia.clone() as Arc<dyn Dialect>);
+    forum.into_iter().chain(others).collect()
+}
 
 /// The forum, and its ear on the bus.
 pub(super) struct Forum {
