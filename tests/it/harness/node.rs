@@ -28,7 +28,10 @@ fn folder() -> PathBuf {
 fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        if folder().join("node_modules/.package-lock.json").exists() {
+        // npm notes what it put there; a lock file that is younger names something else.
+        let changed =
+            |file: &str| std::fs::metadata(folder().join(file)).and_then(|data| data.modified()).ok();
+        if changed("node_modules/.package-lock.json") >= changed("package-lock.json") {
             return;
         }
         let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
