@@ -1,15 +1,19 @@
-//! Hostile text: the decoders of Engine.IO and Socket.IO answer a million of it each (`TOWNHALL_FUZZ_RUNS` for more),
+//! Hostile text and bytes: the decoders of the channels answer ten million of each kind (`TOWNHALL_FUZZ_RUNS` for fewer),
 //! quickly, and whatever they let through is written again as it was read.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use townhall::clock::Stopwatch;
+use townhall::config::limits::{EMITTER_JSON_MAX_BYTES, EMITTER_ROOMS_MAX};
 use townhall::config::limits::{SOCKETIO_ATTACHMENTS_MAX, SOCKETIO_ATTACHMENTS_MAX_BYTES};
-use townhall::wire::engineio;
+use townhall::wire::emitter;
+use townhall::wire::engineio::{self, Packet};
 use townhall::wire::socketio::{self, Assembly, Body, Telling};
 
-const RUNS: u64 = 1_000_000;
+const RUNS: u64 = 10_000_000;
+/// What is let through is written and read again this often: once in so many times.
+const WRITTEN_AGAIN: usize = 8;
 const THREADS: u64 = 2;
 
 fn runs() -> u64 {
@@ -82,40 +86,47 @@ const PIECES: [&str; 24] = [
 ];
 
 /// One of the seeds with a few pieces put in, taken out or replaced, never inside a letter, and sometimes cut there.
-fn mutate(seeds: &[&str], dice: &mut Dice) -> String {
-    let mut text = pick(seeds, dice).to_owned();
+fn mutate(text: &mut String, seeds: &[&str], dice: &mut Dice) {
+    text.clear();
+    text.push_str(pick(seeds, dice));
     for _ in 0..=dice.below(3) {
         let mut at = dice.below(text.len() + 1);
         while !text.is_char_boundary(at) {
             at -= 1;
         }
-        let letter = text[at..].chars().next().map_or(0, char::len_utf8);
+        let inside = at < text.len();
         match dice.below(6) {
-            0 => text.replace_range(at..at + letter, ""),
+            0 if inside => _ = text.remove(at),
             1 if dice.below(4) == 0 => text.truncate(at),
-            2 => text.replace_range(at..at + letter, pick(&PIECES, dice)),
+            2 if inside => {
+                text.remove(at);
+                text.insert_str(at, pick(&PIECES, dice));
+            }
             3 => {
                 let other = pick(seeds, dice);
-                let from =
-                    other.char_indices().map(|(at, _)| at).nth(dice.below(other.len() / 2)).unwrap_or(0);
-                text.insert_str(at, &other[from..]);
+                let from = dice.below(other.len());
+                text.insert_str(at, other.get(from..).unwrap_or(other));
             }
             _ => text.insert_str(at, pick(&PIECES, dice)),
         }
     }
-    text
 }
 
 /// Tries something on all threads; how long it took.
-fn everywhere(what: &str, one: impl Fn(&mut Dice) -> bool + Sync) {
+fn everywhere(what: &str, one: impl Fn(&mut Dice, &mut String) -> bool + Sync) {
     let watch = Stopwatch::start();
     let passed: u64 = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| {
                 let one = &one;
                 scope.spawn(move || {
-                    let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ thread << 32 | 1);
-                    (0..runs() / THREADS).filter(|_| one(&mut dice)).count() as u64
+                    let (mut dice, mut text) =
+                        (Dice(0x9e37_79b9_7f4a_7c15 ^ thread << 32 | 1), String::new());
+                    let mut passed = 0;
+                    for _ in 0..runs() / THREADS {
+                        passed += u64::from(one(&mut dice, &mut text));
+                    }
+                    passed
                 })
             })
             .collect();
@@ -128,9 +139,18 @@ fn everywhere(what: &str, one: impl Fn(&mut Dice) -> bool + Sync) {
 
 #[test]
 fn payloads_are_taken_or_refused_and_come_back_as_they_were() {
-    everywhere("engineio payload", |dice| {
-        let body = mutate(&ENGINE_SEEDS, dice);
-        let Ok(packets) = engineio::payload(&body).collect::<Result<Vec<_>, _>>() else { return false };
+    everywhere("engineio payload", |dice, body| {
+        mutate(body, &ENGINE_SEEDS, dice);
+        let mut packets = Vec::new();
+        for packet in engineio::payload(body) {
+            match packet {
+                Ok(packet) => packets.push(packet),
+                Err(_) => return false,
+            }
+        }
+        if dice.below(WRITTEN_AGAIN) > 0 {
+            return true;
+        }
         let mut again = Vec::new();
         for packet in &packets {
             if !again.is_empty() {
@@ -147,72 +167,78 @@ fn payloads_are_taken_or_refused_and_come_back_as_they_were() {
 
 #[test]
 fn frames_are_taken_or_refused() {
-    everywhere("engineio frame", |dice| {
-        let text = mutate(&ENGINE_SEEDS, dice);
-        let Ok(packet) = engineio::decode(&text) else { return false };
-        let mut again = Vec::new();
-        engineio::encode(&mut again, &packet);
-        assert_eq!(again, text.as_bytes());
+    everywhere("engineio frame", |dice, text| {
+        mutate(text, &ENGINE_SEEDS, dice);
+        let Ok(packet) = engineio::decode(text) else { return false };
+        assert!(!matches!(packet, Packet::Binary(_)), "binary data has frames of its own");
+        if dice.below(WRITTEN_AGAIN) == 0 {
+            let mut again = Vec::new();
+            engineio::encode(&mut again, &packet);
+            assert_eq!(again, text.as_bytes());
+        }
         true
     });
 }
 
 #[test]
 fn packets_are_taken_or_refused_and_come_back_as_they_were() {
-    everywhere("socketio packet", |dice| {
-        let text = mutate(&SOCKET_SEEDS, dice);
-        let Ok(packet) = socketio::decode(&text) else { return false };
+    everywhere("socketio packet", |dice, text| {
+        mutate(text, &SOCKET_SEEDS, dice);
+        let Ok(packet) = socketio::decode(text) else { return false };
         assert!(packet.body.attachments() <= SOCKETIO_ATTACHMENTS_MAX);
-        let namespace = packet.namespace;
-        let mut again = Vec::new();
-        match &packet.body {
-            Body::Event(event) => socketio::encode_event(
-                &mut again,
-                &Telling {
-                    namespace,
-                    name: &event.name,
-                    arguments: event.arguments.as_bytes(),
-                    offset: None,
-                    attachments: event.attachments,
-                    id: event.id,
-                },
-            ),
-            Body::Ack { id, arguments, attachments } => {
-                socketio::encode_ack(&mut again, namespace, *id, arguments.as_bytes(), *attachments);
-            }
-            Body::Connect(Some(json)) | Body::ConnectError(json) => {
-                serde_json::from_str::<serde::de::IgnoredAny>(json).expect("what passes is JSON");
-                return true;
-            }
-            Body::Connect(None) | Body::Disconnect => return true,
-        }
-        let again = String::from_utf8(again).unwrap();
-        let once_more = socketio::decode(&again).unwrap_or_else(|error| panic!("{error}: {text} as {again}"));
-        match (&once_more.body, &packet.body) {
-            // A number as a name is written as text.
-            (Body::Event(mine), Body::Event(theirs)) => {
-                assert_eq!(
-                    (&mine.name, mine.arguments, mine.id),
-                    (&theirs.name, theirs.arguments, theirs.id)
-                );
-            }
-            (mine, theirs) => assert_eq!(mine, theirs, "{text}"),
+        if dice.below(WRITTEN_AGAIN) == 0 {
+            comes_back(text, &packet);
         }
         true
     });
 }
 
+/// What was let through is written, and read as the same.
+fn comes_back(text: &str, packet: &socketio::Packet<'_>) {
+    let (namespace, mut again) = (packet.namespace, Vec::new());
+    match &packet.body {
+        Body::Event(event) => socketio::encode_event(
+            &mut again,
+            &Telling {
+                namespace,
+                name: &event.name,
+                arguments: event.arguments.as_bytes(),
+                offset: None,
+                attachments: event.attachments,
+                id: event.id,
+            },
+        ),
+        Body::Ack { id, arguments, attachments } => {
+            socketio::encode_ack(&mut again, namespace, *id, arguments.as_bytes(), *attachments);
+        }
+        Body::Connect(Some(json)) | Body::ConnectError(json) => {
+            serde_json::from_str::<serde::de::IgnoredAny>(json).expect("what passes is JSON");
+            return;
+        }
+        Body::Connect(None) | Body::Disconnect => return,
+    }
+    let again = String::from_utf8(again).unwrap();
+    let once_more = socketio::decode(&again).unwrap_or_else(|error| panic!("{error}: {text} as {again}"));
+    match (&once_more.body, &packet.body) {
+        // A number as a name is written as text.
+        (Body::Event(mine), Body::Event(theirs)) => {
+            assert_eq!((&mine.name, mine.arguments, mine.id), (&theirs.name, theirs.arguments, theirs.id));
+        }
+        (mine, theirs) => assert_eq!(mine, theirs, "{text}"),
+    }
+}
+
 #[test]
 fn sequences_of_packets_and_binary_messages_hold_little() {
-    everywhere("socketio sequence", |dice| {
+    everywhere("socketio sequence", |dice, text| {
         let mut assembly = Assembly::default();
         let mut complete = false;
         for _ in 0..1 + dice.below(4) {
             let heard = if dice.below(3) == 0 {
                 assembly.binary(Bytes::from_static(b"binary"))
             } else {
-                let text = mutate(&SOCKET_SEEDS, dice);
-                socketio::decode(&text).and_then(|packet| assembly.text(&text, &packet))
+                mutate(text, &SOCKET_SEEDS, dice);
+                socketio::decode(text).and_then(|packet| assembly.text(text, &packet))
             };
             let Ok(heard) = heard else { return complete };
             if let Some(heard) = heard {
@@ -221,6 +247,66 @@ fn sequences_of_packets_and_binary_messages_hold_little() {
             }
         }
         complete
+    });
+}
+
+/// What emitters of Node, Ruby and Go say, as their libraries write it: by room, to all, with binary parts.
+fn emitted() -> Vec<Vec<u8>> {
+    let text = |text: &str| [&[0xa0 | text.len() as u8], text.as_bytes()].concat();
+    let message = |data: &[&[u8]], rooms: &[&str], flags: &[u8]| {
+        let mut out = vec![0x93];
+        out.extend(text("emitter"));
+        out.push(0x83);
+        out.extend([text("type"), vec![2], text("data"), vec![0x90 | data.len() as u8]].concat());
+        data.iter().for_each(|value| out.extend_from_slice(value));
+        out.extend(
+            [text("nsp"), text("/"), vec![0x83], text("rooms"), vec![0x90 | rooms.len() as u8]].concat(),
+        );
+        rooms.iter().for_each(|room| out.extend(text(room)));
+        out.extend([text("flags"), flags.to_vec(), text("except"), vec![0x90]].concat());
+        out
+    };
+    let name = text("records");
+    vec![
+        message(&[&name, b"\x82\xa1a\x01\xa1b\x92\xc0\xcb\x3f\xf8\0\0\0\0\0\0"], &["group-1"], b"\x80"),
+        message(&[&name, b"\xc4\x03\x01\x02\x03", b"\x81\xa1b\xc4\x01\x09"], &["a", "b"], b"\x80"),
+        message(&[&name, b"\xd6\xff\0\0\0\x01", b"\xcd\x01\0", b"\xd1\xff\0"], &[], b"\x80"),
+        message(&[&name, "\u{a9}é".as_bytes().get(1..).unwrap(), b"\xc3"], &[], b"\x81\xa8volatile\xc3"),
+    ]
+}
+
+#[test]
+fn emitted_messages_are_json_or_refused() {
+    let seeds = emitted();
+    let channels = ["socket.io#/#", "socket.io#/#group-1#"];
+    let telling =
+        [0, 0x80, 0x81, 0x90, 0x92, 0xa1, 0xc0, 0xc1, 0xc4, 0xc6, 0xc7, 0xd6, 0xdb, 0xdc, 0xdf, 0xff];
+    everywhere("emitter message", |dice, _| {
+        let mut body = seeds[dice.below(seeds.len())].clone();
+        for _ in 0..dice.below(4) {
+            let at = dice.below(body.len());
+            match dice.below(8) {
+                0 => body.truncate(at + 1),
+                1 => body.insert(at, telling[dice.below(telling.len())]),
+                2 => _ = body.remove(at),
+                3 => body[at] = telling[dice.below(telling.len())],
+                4 => body[at] = dice.next() as u8,
+                _ => body[at] ^= 1 << dice.below(8),
+            }
+            if body.is_empty() {
+                break;
+            }
+        }
+        let Ok(emitted) = emitter::decode(channels[dice.below(2)], &body.into()) else { return false };
+        assert!(
+            emitted.rooms.len() <= EMITTER_ROOMS_MAX && emitted.attachments.len() <= SOCKETIO_ATTACHMENTS_MAX
+        );
+        assert!(emitted.arguments.len() <= EMITTER_JSON_MAX_BYTES);
+        if dice.below(WRITTEN_AGAIN) == 0 {
+            let array = format!("[{}]", emitted.arguments);
+            assert!(serde_json::from_str::<serde::de::IgnoredAny>(&array).is_ok(), "{array}");
+        }
+        true
     });
 }
 
