@@ -4,6 +4,9 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 
 mod harness;
+#[path = "../reference/socketio_reference.rs"]
+#[allow(dead_code, reason = "its command line is not for the tests")]
+mod reference;
 
 mod api;
 mod bus;
@@ -26,6 +29,7 @@ mod records;
 mod rooms;
 mod scribe;
 mod sio;
+mod sio_clients;
 mod sio_codecs;
 mod slow;
 mod slow_socket;

@@ -84,12 +84,32 @@ impl Dialect for Echo {
     }
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
+/// Answers connections: the transport behaves like this.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    transport: SioOptions,
+    websocket_echo_too: bool,
+    until: CancellationToken,
+) -> anyhow::Result<()> {
     let metrics = Metrics::new();
     let space =
         Space::open("reference", None, Clock::real(), metrics.clone(), SpaceOptions::default()).await?;
+    let engine_only = transport.echo;
+    let sio = Sio::new(vec![Arc::new(Echo(space))], transport, &metrics);
+    let mut routes: Router = sio.routes();
+    if engine_only {
+        routes = routes.merge(sio.routes_at("/engine.io"));
+    }
+    if websocket_echo_too {
+        routes = routes.merge(websocket_echo("/echo", ECHO_MAX_BYTES));
+    }
+    Door::new(routes, 10_000, metrics).accept(listener, until).await;
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
     let transport = SioOptions {
         ping_interval: Duration::from_millis(300),
         ping_timeout: Duration::from_millis(200),
@@ -97,16 +117,7 @@ async fn main() -> anyhow::Result<()> {
         origins: Origins::Any,
         echo: options.engine_only,
     };
-    let sio = Sio::new(vec![Arc::new(Echo(space))], transport, &metrics);
-    let mut routes: Router = sio.routes();
-    if options.engine_only {
-        routes = routes.merge(sio.routes_at("/engine.io"));
-    }
-    if options.websocket_echo {
-        routes = routes.merge(websocket_echo("/echo", ECHO_MAX_BYTES));
-    }
     let listener = TcpListener::bind(options.listen).await.context("the address cannot be listened on")?;
     println!("listening on http://{}", listener.local_addr()?);
-    Door::new(routes, 10_000, metrics).accept(listener, CancellationToken::new()).await;
-    Ok(())
+    serve(listener, transport, options.websocket_echo, CancellationToken::new()).await
 }
