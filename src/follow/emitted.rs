@@ -13,16 +13,19 @@ use crate::wire::emitter::{Emitted, EmitterError, decode};
 /// The root namespace, which is the one our dialects speak in: for everybody, and for one room.
 const CHANNELS: &str = "socket.io#/#";
 
-/// Says in each of its spaces what is emitted.
+/// Whether a space has rooms of this name.
+pub type HasRoom = fn(&str) -> bool;
+
+/// Says in each of its spaces what is emitted for its rooms, or for everybody.
 pub struct Emitters {
-    spaces: Vec<Space>,
+    spaces: Vec<(Space, HasRoom)>,
     metrics: Metrics,
 }
 
 impl Emitters {
     /// For these spaces.
     #[must_use]
-    pub fn new(spaces: Vec<Space>, metrics: Metrics) -> Self {
+    pub fn new(spaces: Vec<(Space, HasRoom)>, metrics: Metrics) -> Self {
         Self { spaces, metrics }
     }
 
@@ -46,8 +49,12 @@ impl Consumer for Emitters {
         Box::pin(async move {
             let mut say = self.understood(message)?;
             say.id = id.map(str::to_owned);
-            for space in &self.spaces {
-                space.say(say.clone()).await.map_err(|error| match error {
+            for (space, has_room) in &self.spaces {
+                let to: Vec<Room> = say.to.iter().filter(|room| has_room(room.as_str())).cloned().collect();
+                if to.is_empty() && !say.to.is_empty() {
+                    continue;
+                }
+                space.say(Say { to, ..say.clone() }).await.map_err(|error| match error {
                     SpaceError::TooLarge | SpaceError::TooManyRooms => {
                         Undelivered::Refused(error.to_string())
                     }

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::faces::loomio::{self, Bots, LoomioChannels, LoomioFace};
 use crate::faces::sio::Dialect;
+use crate::follow::emitted::Emitters;
 use crate::outbound::Outbound;
 use crate::rooms::space::{Space, SpaceOptions};
 use crate::store::Store;
@@ -21,6 +22,7 @@ use crate::telemetry::Metrics;
 /// The dialects, before their spaces are open.
 pub(super) struct Channels {
     loomio: LoomioChannels,
+    bus: Bus,
     store: Store,
     clock: Clock,
     metrics: Metrics,
@@ -50,7 +52,16 @@ impl Channels {
         let bots = Bots::new(outbound, clock.clone(), metrics.clone());
         let routes = loomio::routes(face.clone());
         let loomio = LoomioChannels::new(face, bots);
-        (Self { loomio, store: store.clone(), clock: clock.clone(), metrics: metrics.clone() }, routes)
+        (
+            Self {
+                loomio,
+                bus: bus.clone(),
+                store: store.clone(),
+                clock: clock.clone(),
+                metrics: metrics.clone(),
+            },
+            routes,
+        )
     }
 
     /// The dialects in the order in which they are asked whether a client is theirs.
@@ -60,13 +71,18 @@ impl Channels {
 
     /// Opens the spaces.
     pub(super) async fn open(self) -> Result<OpenChannels, RunError> {
-        let Self { loomio, store, clock, metrics } = self;
+        let Self { loomio, bus, store, clock, metrics } = self;
         let failed =
             |why: &dyn std::fmt::Display| RunError::Ended(format!("the channels did not open: {why}"));
-        let space = Space::open("loomio", Some(store), clock, metrics, SpaceOptions::default());
+        let options = SpaceOptions::default();
+        let space = Space::open("loomio", Some(store), clock, metrics.clone(), options);
         let space = space.await.map_err(|error| failed(&error))?;
         let feed = loomio.open(&space).map_err(|error| failed(&error))?;
-        Ok(OpenChannels { loomio, spaces: vec![space], _feeds: vec![feed] })
+        // The forum hears the same by itself: there every message asks who may hear it.
+        let emitters = Emitters::new(vec![(space.clone(), loomio::is_room)], metrics);
+        let emitted =
+            bus.consume(&[Emitters::pattern()], Arc::new(emitters)).map_err(|error| failed(&error))?;
+        Ok(OpenChannels { loomio, spaces: vec![space], _feeds: vec![feed, emitted] })
     }
 }
 

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::faces::FORUM_CHANNEL;
 use crate::faces::curia::{Curia, CuriaFace, OpenSpace};
 use crate::faces::sio::Dialect;
+use crate::follow::emitted::Emitters;
 use crate::rooms::space::{Space, SpaceOptions};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -48,7 +49,8 @@ impl Forum {
         });
         let (shared, clock, metrics) = (bus.clone(), clock.clone(), metrics.clone());
         let curia = Arc::new(Curia::new(CuriaFace { keys, bus: shared, space, clock, metrics, config }));
-        let listening = bus.consume(&[Pattern::channel(FORUM_CHANNEL)], curia.clone())?;
+        let listening =
+            bus.consume(&[Pattern::channel(FORUM_CHANNEL), Emitters::pattern()], curia.clone())?;
         Ok(Some(Self { curia, listening }))
     }
 

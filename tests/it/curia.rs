@@ -1,5 +1,6 @@
 //! The forum's real clients: who gets in, who hears what and, as important, who does not.
 
+mod emitter;
 mod people;
 mod tables;
 

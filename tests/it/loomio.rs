@@ -5,5 +5,7 @@ mod app;
 mod boot;
 mod channels;
 mod collab;
+mod emitter;
 mod matrix;
 mod redis;
+mod town;

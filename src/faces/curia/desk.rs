@@ -38,9 +38,9 @@ pub(super) enum Word {
     Heard { member: MemberId, words: Words, heard: Heard, done: oneshot::Sender<()> },
     /// Somebody is gone.
     Gone { member: MemberId, done: oneshot::Sender<()> },
-    /// A back end says something, under its own name for it.
+    /// A back end says something, under its own name for it; several are one thing said in several rooms.
     Published {
-        publication: Box<Publication>,
+        publications: Vec<Publication>,
         id: Option<String>,
         done: oneshot::Sender<Result<(), Undelivered>>,
     },
@@ -129,11 +129,28 @@ impl Desk {
                 }
                 done.send(()).ok();
             }
-            Word::Published { publication, id, done } => {
-                let answer = self.publish(*publication, id, now_ms).await;
+            Word::Published { publications, id, done } => {
+                let answer = self.publish_all(publications, id, now_ms).await;
                 done.send(answer).ok();
             }
         }
+    }
+
+    /// Says it in every room that was named; who is in several hears it once.
+    async fn publish_all(
+        &mut self,
+        publications: Vec<Publication>,
+        name: Option<String>,
+        now_ms: u64,
+    ) -> Result<(), Undelivered> {
+        let (mut told, many) = (Vec::new(), publications.len() > 1);
+        for (number, publication) in publications.into_iter().enumerate() {
+            let name = name.as_ref().map(|name| if many { format!("{name}#{number}") } else { name.clone() });
+            let mut todo = self.publish(publication, name, now_ms).await?;
+            once(&mut todo, &mut told);
+            self.act(todo).await.map_err(Undelivered::Failed)?;
+        }
+        Ok(())
     }
 
     async fn publish(
@@ -141,14 +158,14 @@ impl Desk {
         publication: Publication,
         name: Option<String>,
         now_ms: u64,
-    ) -> Result<(), Undelivered> {
+    ) -> Result<Vec<Do>, Undelivered> {
         if publication.event == "community:partnersChanged" {
             let community = id(publication.read.get("communityId"));
             let refused = || Undelivered::Refused("communityId and partners are expected".to_owned());
             let partners = publication.read.get("partners").filter(|partners| partners.is_array());
             let (community, partners) = community.zip(partners).ok_or_else(refused)?;
             self.keys.keep_partners(&community, &partners_in(partners)).await;
-            return Ok(());
+            return Ok(Vec::new());
         }
         let board = self.forum.board_of(&publication);
         let mut rule = match &board {
@@ -167,8 +184,7 @@ impl Desk {
         };
         let facts = Facts { board, rule, partners };
         let todo = self.forum.publish(publication, facts, name, now_ms);
-        let todo = todo.map_err(|why| Undelivered::Refused(why.to_string()))?;
-        self.act(todo).await.map_err(Undelivered::Failed)
+        todo.map_err(|why| Undelivered::Refused(why.to_string()))
     }
 
     /// Does it all, in order; what could not be said is told.
@@ -222,6 +238,18 @@ impl Desk {
             }
         }
         result
+    }
+}
+
+/// Leaves out whoever was told the same before; and notes who is told now.
+fn once(todo: &mut [Do], told: &mut Vec<(String, Vec<String>)>) {
+    let before = told.len();
+    for one in todo {
+        let Do::Say { saying, .. } = one else { continue };
+        let (earlier, _) = told.split_at(before);
+        let same = earlier.iter().filter(|(event, _)| *event == saying.event);
+        saying.except.extend(same.flat_map(|(_, rooms)| rooms.iter().cloned()));
+        told.push((saying.event.clone(), saying.to.clone()));
     }
 }
 

@@ -191,10 +191,10 @@ impl Forum {
             let Some((_, _, id)) = self.votes.take(&key, (publication, facts, id), now_ms) else {
                 return Ok(todo);
             };
-            todo.extend(said(sayings, id.as_deref()));
+            todo.extend(said(sayings, true, id.as_deref()));
             return Ok(todo);
         }
-        todo.extend(said(sayings, id.as_deref()));
+        todo.extend(said(sayings, publication.keep, id.as_deref()));
         Ok(todo)
     }
 
@@ -225,7 +225,7 @@ impl Forum {
             // What it is about may have been closed meanwhile: by the rule as it is now.
             let rule = facts.board.as_ref().and_then(|board| self.rules.get(board).cloned());
             let facts = Facts { rule: rule.unwrap_or(facts.rule.clone()), ..facts };
-            todo.extend(said(publication.sayings(&facts).unwrap_or_default(), id.as_deref()));
+            todo.extend(said(publication.sayings(&facts).unwrap_or_default(), true, id.as_deref()));
         }
         self.tell_presence(now_ms, &mut todo);
         let (warning, again) =
@@ -306,9 +306,9 @@ impl Sitting {
 }
 
 /// Everything of one publication; each part has a name of its own, so that saying it again says nothing.
-fn said(sayings: Vec<Saying>, id: Option<&str>) -> Vec<Do> {
+fn said(sayings: Vec<Saying>, keep: bool, id: Option<&str>) -> Vec<Do> {
     let all = sayings.into_iter().enumerate();
-    all.map(|(n, saying)| Do::Say { saying, except: None, keep: true, id: id.map(|id| format!("{id}/{n}")) })
+    all.map(|(n, saying)| Do::Say { saying, except: None, keep, id: id.map(|id| format!("{id}/{n}")) })
         .collect()
 }
 

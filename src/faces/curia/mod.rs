@@ -3,6 +3,7 @@
 //! Owns the forum's vocabulary, both of it, and who of a community hears what. Does not know how sockets are carried.
 
 mod desk;
+mod emitted;
 mod forum;
 mod keys;
 mod news;
@@ -30,6 +31,7 @@ use crate::auth::{Claims, JwtKeys};
 use crate::bus::{Bus, Consumer, Delivery, Message, Undelivered};
 use crate::clock::Clock;
 use crate::config::Curia as Config;
+use crate::faces::FORUM_CHANNEL;
 use crate::faces::sio::{Accepted, Dialect, Hello, Later, Peer, Reason, Refused, Said};
 use crate::rooms::space::{OldRooms, Since, Space, SpaceError};
 use crate::telemetry::Metrics;
@@ -211,20 +213,29 @@ struct Emit {
     payload: Box<RawValue>,
 }
 
+fn publication(body: &[u8]) -> Result<Publication, String> {
+    let emit: Emit = serde_json::from_slice(body)
+        .map_err(|_| "{\"room\",\"event\",\"payload\"} is expected".to_owned())?;
+    Publication::new(emit.room.as_deref(), &emit.event, emit.payload).map_err(|why| why.to_string())
+}
+
 impl Consumer for Curia {
     fn deliver<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Delivery<'a> {
         Box::pin(async move {
-            let refused = |why: String| {
+            let publications = match &*message.channel {
+                FORUM_CHANNEL => publication(&message.body).map(|one| vec![one]),
+                channel => emitted::publications(channel, &message.body),
+            };
+            let publications = publications.map_err(|why| {
                 self.face.metrics.refuse("curia_publication");
                 Undelivered::Refused(why)
-            };
-            let emit: Emit = serde_json::from_slice(&message.body)
-                .map_err(|_| refused("{\"room\",\"event\",\"payload\"} is expected".to_owned()))?;
-            let publication = Publication::new(emit.room.as_deref(), &emit.event, emit.payload);
-            let publication = Box::new(publication.map_err(|why| refused(why.to_string()))?);
+            })?;
+            if publications.is_empty() {
+                return Ok(());
+            }
             self.open().await.map_err(|error| Undelivered::Failed(error.to_string()))?;
             let id = id.map(str::to_owned);
-            let done = self.tell(|done| Word::Published { publication, id, done }).await;
+            let done = self.tell(|done| Word::Published { publications, id, done }).await;
             done.unwrap_or_else(|| Err(Undelivered::Failed("the forum has ended".to_owned())))
         })
     }

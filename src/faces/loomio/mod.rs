@@ -17,6 +17,7 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 
 pub use bots::{Bots, CHATBOT};
+pub use standing::is_room;
 
 use crate::auth::Auth;
 use crate::bus::{Bus, BusError, Consuming};

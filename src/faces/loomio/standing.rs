@@ -14,6 +14,12 @@ use crate::rooms::space::Room;
 /// The room of everybody.
 const NOTICE: &str = "notice";
 
+/// Whether Loomio has rooms of this name (reference/loomio.md 2.2).
+#[must_use]
+pub fn is_room(name: &str) -> bool {
+    name == NOTICE || name.starts_with("user-") || name.starts_with("group-")
+}
+
 /// What a token is worth now.
 #[derive(Debug, Clone)]
 pub(super) enum Standing {

@@ -41,7 +41,7 @@ async fn an_event_emitted_through_redis_reaches_its_room_and_rubbish_reaches_nob
         space.join(join).await.unwrap();
         outboxes.push(outbox);
     }
-    let emitters = Arc::new(Emitters::new(vec![space.clone()], metrics.clone()));
+    let emitters = Arc::new(Emitters::new(vec![(space.clone(), |_| true)], metrics.clone()));
     let consuming = line.bus.consume(&[Emitters::pattern()], emitters).unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await; // it is told to the server behind our back
 

@@ -2,80 +2,14 @@
 
 use std::time::Duration;
 
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 use townhall::auth::Role;
-use townhall::config::Config;
 
+use super::town::{ANN, Town, hears};
 use crate::harness::http::raw;
 use crate::harness::node::Node;
-use crate::harness::{Client, Office, PROGRAM};
-
-/// An office, and a back end that may publish.
-pub(super) struct Town {
-    pub(super) office: Office,
-    back_end: Client,
-    _folder: tempfile::TempDir,
-}
-
-impl Town {
-    pub(super) async fn open(change: impl FnOnce(&mut Config)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut config = Config::in_folder(folder.path().to_path_buf(), PROGRAM.into());
-        change(&mut config);
-        let office = Office::start_with(config).await;
-        let back_end = office.client().with_token(&office.mint(Role::Service).await);
-        Self { office, back_end, _folder: folder }
-    }
-
-    /// What a back end writes when a page boots.
-    pub(super) async fn user(&self, token: &str, value: &str) {
-        let key = format!("/current_users/{token}");
-        self.office.handle().bus().put_shared(&key, value.as_bytes(), None).await.unwrap();
-    }
-
-    pub(super) async fn forget(&self, token: &str) {
-        let key = format!("/current_users/{token}");
-        self.office.handle().bus().delete_shared(&key).await.unwrap();
-    }
-
-    /// Publishes exactly this text.
-    pub(super) async fn publish(&self, channel: &str, message: &str) -> u16 {
-        let body = format!("{{\"channel\":{},\"message\":{message}}}", json!(channel));
-        let path = "/api/v1/channels";
-        self.back_end.send("POST", path, Some("application/json"), body.as_bytes()).await.status
-    }
-
-    pub(super) async fn to_room(&self, room: &str, number: u64) {
-        let message = json!({ "room": room, "records": { "events": [{ "id": number }] } });
-        assert_eq!(self.publish("/records", &message.to_string()).await, 200);
-    }
-
-    pub(super) async fn connect(&self, node: &mut Node, client: &str, token: Option<&str>) {
-        let query = token.map(|token| json!({ "channel_token": token }));
-        let url = format!("http://{}", self.office.address());
-        node.tell(json!({ "do": "open", "client": client, "url": url, "query": query })).await;
-        node.until(client, "connected", |state| state["connected"] == true).await;
-    }
-}
-
-/// The ids of the events in the records that a client heard, and its notices.
-fn heard(state: &Value) -> Vec<Value> {
-    let all = state["heard"].as_array().unwrap();
-    all.iter()
-        .map(|event| match event[0].as_str().unwrap() {
-            "records" => event[1]["records"]["events"][0]["id"].clone(),
-            _ => event[1]["notice"].clone(),
-        })
-        .collect()
-}
-
-pub(super) async fn hears(node: &mut Node, client: &str, wanted: &[Value]) {
-    let count = wanted.len();
-    let state = node.until(client, "told", |state| state["heard"].as_array().unwrap().len() >= count).await;
-    assert_eq!(heard(&state), wanted, "{client}");
-}
-
-pub(super) const ANN: &str = r#"{"name":"Ann","group_ids":[10,11],"id":1}"#;
 
 async fn case_1(town: &Town, node: &mut Node, client: &str, token: &str) {
     town.user(token, ANN).await;
@@ -102,29 +36,60 @@ async fn case_1(town: &Town, node: &mut Node, client: &str, token: &str) {
 
 #[tokio::test]
 async fn case_1_records_reach_their_rooms_unchanged() {
-    let town = Town::open(|_| {}).await;
-    let mut node = Node::run("loomio.mjs").await;
-    case_1(&town, &mut node, "ann", "A").await;
-}
-
-#[tokio::test]
-async fn case_2_an_unknown_token_and_none_hear_notices_only() {
-    let town = Town::open(|_| {}).await;
-    let mut node = Node::run("loomio.mjs").await;
-    town.connect(&mut node, "wrong", Some("nobody-knows")).await;
-    town.connect(&mut node, "none", None).await;
-    town.to_room("group-10", 1).await;
-    let notice = json!({ "version": "3.0.18", "notice": "hello", "reload": false });
-    assert_eq!(town.publish("/system_notice", &notice.to_string()).await, 200);
-    for client in ["wrong", "none"] {
-        hears(&mut node, client, &["hello".into()]).await;
-        assert_eq!(node.state(client).await["heard"][0][1], notice);
+    for town in Town::both(|_| {}).await {
+        let mut node = Node::run("loomio.mjs").await;
+        case_1(&town, &mut node, "ann", "A").await;
     }
 }
 
 #[tokio::test]
-async fn case_3_and_6_wire_form_and_origins() {
-    let town = Town::open(|config| config.channels_origins = vec!["https://loomio.example.org".into()]).await;
+async fn case_2_an_unknown_token_and_none_hear_notices_only() {
+    for town in Town::both(|_| {}).await {
+        let mut node = Node::run("loomio.mjs").await;
+        town.connect(&mut node, "wrong", Some("nobody-knows")).await;
+        town.connect(&mut node, "none", None).await;
+        town.to_room("group-10", 1).await;
+        let notice = json!({ "version": "3.0.18", "notice": "hello", "reload": false });
+        assert_eq!(town.publish("/system_notice", &notice.to_string()).await, 200);
+        for client in ["wrong", "none"] {
+            hears(&mut node, client, &["hello".into()]).await;
+            assert_eq!(node.state(client).await["heard"][0][1], notice);
+        }
+    }
+}
+
+#[tokio::test]
+async fn case_3_wire_form() {
+    for town in Town::both(|_| {}).await {
+        let at = town.office.address();
+        let url = format!("ws://{at}/socket.io/?EIO=4&transport=websocket&channel_token=A");
+        town.user("A", ANN).await;
+        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        let mut next = async |say: Option<&str>| {
+            if let Some(say) = say {
+                socket.send(Message::text(say)).await.unwrap();
+            }
+            socket.next().await.unwrap().unwrap().into_text().unwrap().to_string()
+        };
+        assert!(next(None).await.starts_with("0{"));
+        assert_eq!(next(Some("40/records,")).await, r#"44/records,{"message":"Invalid namespace"}"#);
+        let joined = next(Some("40")).await;
+        let joined: Value = serde_json::from_str(joined.strip_prefix("40").unwrap()).unwrap();
+        assert!(joined["sid"].is_string() && joined["pid"].is_string());
+        // Byte for byte, spaces and the order of keys included: only the offset is added.
+        let text = r#"{ "records" : {"z":1.50,"a":"\u00e9"} ,"room":"group-10" }"#;
+        assert_eq!(town.publish("/records", text).await, 200);
+        let event = next(None).await;
+        let rest =
+            event.strip_prefix(&format!(r#"42["records",{text},""#)).unwrap_or_else(|| panic!("{event}"));
+        assert!(rest.ends_with(r#""]"#) && rest.len() > 4, "{event}");
+    }
+}
+
+#[tokio::test]
+async fn case_6_only_the_configured_origin_is_let_in_and_an_old_protocol_is_told_so() {
+    let town =
+        Town::alone(|config| config.channels_origins = vec!["https://loomio.example.org".into()]).await;
     let at = town.office.address();
     let get = |query: &str, origin: &str, method: &str| {
         format!(
@@ -149,75 +114,55 @@ async fn case_3_and_6_wire_form_and_origins() {
     assert_ne!(wrong.header("access-control-allow-origin"), Some("https://evil.example"));
     let old = raw(at, get("EIO=3&transport=polling", ours, "GET").as_bytes()).await.unwrap();
     assert_eq!((old.status, old.json()["code"].clone()), (400, json!(5)));
-
-    use futures_util::{SinkExt, StreamExt};
-    use tokio_tungstenite::tungstenite::Message;
-    let url = format!("ws://{at}/socket.io/?EIO=4&transport=websocket&channel_token=A");
-    town.user("A", ANN).await;
-    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-    let mut next = async |say: Option<&str>| {
-        if let Some(say) = say {
-            socket.send(Message::text(say)).await.unwrap();
-        }
-        socket.next().await.unwrap().unwrap().into_text().unwrap().to_string()
-    };
-    assert!(next(None).await.starts_with("0{"));
-    assert_eq!(next(Some("40/records,")).await, r#"44/records,{"message":"Invalid namespace"}"#);
-    let joined = next(Some("40")).await;
-    let joined: Value = serde_json::from_str(joined.strip_prefix("40").unwrap()).unwrap();
-    assert!(joined["sid"].is_string() && joined["pid"].is_string());
-    // Byte for byte, spaces and the order of keys included: only the offset is added.
-    let text = r#"{ "records" : {"z":1.50,"a":"\u00e9"} ,"room":"group-10" }"#;
-    assert_eq!(town.publish("/records", text).await, 200);
-    let event = next(None).await;
-    let rest = event.strip_prefix(&format!(r#"42["records",{text},""#)).unwrap_or_else(|| panic!("{event}"));
-    assert!(rest.ends_with(r#""]"#) && rest.len() > 4, "{event}");
 }
 
 #[tokio::test]
 async fn case_4_what_was_missed_comes_after_all() {
-    let town = Town::open(|_| {}).await;
-    let mut node = Node::run("loomio.mjs").await;
-    town.user("A", ANN).await;
-    town.connect(&mut node, "ann", Some("A")).await;
-    town.to_room("group-10", 1).await;
-    hears(&mut node, "ann", &[1.into()]).await;
-    town.forget("A").await;
-    node.tell(json!({ "do": "away", "client": "ann", "ms": 400 })).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    town.to_room("group-11", 2).await;
-    town.to_room("group-99", 3).await;
-    town.publish("/system_notice", r#"{"notice":"missed"}"#).await;
-    hears(&mut node, "ann", &[1.into(), 2.into(), "missed".into()]).await;
-    let state = node.state("ann").await;
-    assert_eq!(state["recovered"], json!([false, true]));
-    assert_eq!(state["ids"][0], state["ids"][1]);
-    town.to_room("user-1", 4).await;
-    hears(&mut node, "ann", &[1.into(), 2.into(), "missed".into(), 4.into()]).await;
+    for town in Town::both(|_| {}).await {
+        let mut node = Node::run("loomio.mjs").await;
+        town.user("A", ANN).await;
+        town.connect(&mut node, "ann", Some("A")).await;
+        town.to_room("group-10", 1).await;
+        hears(&mut node, "ann", &[1.into()]).await;
+        town.forget("A").await;
+        node.tell(json!({ "do": "away", "client": "ann", "ms": 600 })).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        town.to_room("group-11", 2).await;
+        town.to_room("group-99", 3).await;
+        town.publish("/system_notice", r#"{"notice":"missed"}"#).await;
+        hears(&mut node, "ann", &[1.into(), 2.into(), "missed".into()]).await;
+        let state = node.state("ann").await;
+        assert_eq!(state["recovered"], json!([false, true]));
+        assert_eq!(state["ids"][0], state["ids"][1]);
+        town.to_room("user-1", 4).await;
+        hears(&mut node, "ann", &[1.into(), 2.into(), "missed".into(), 4.into()]).await;
+    }
 }
 
 #[tokio::test]
 async fn a_membership_that_was_taken_away_meanwhile_is_not_restored() {
-    let town = Town::open(|_| {}).await;
-    let mut node = Node::run("loomio.mjs").await;
-    town.user("A", ANN).await;
-    town.connect(&mut node, "ann", Some("A")).await;
-    node.tell(json!({ "do": "away", "client": "ann", "ms": 300 })).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    town.user("A", r#"{"name":"Ann","group_ids":[11],"id":1}"#).await;
-    town.to_room("group-10", 1).await;
-    town.to_room("group-11", 2).await;
-    // Nothing had been heard before the line broke: that is no reason to lose anything.
-    hears(&mut node, "ann", &[2.into()]).await;
-    town.to_room("group-10", 3).await;
-    town.to_room("group-11", 4).await;
-    hears(&mut node, "ann", &[2.into(), 4.into()]).await;
-    assert_eq!(node.state("ann").await["recovered"], json!([false, true]));
+    for town in Town::both(|_| {}).await {
+        let mut node = Node::run("loomio.mjs").await;
+        town.user("A", ANN).await;
+        town.connect(&mut node, "ann", Some("A")).await;
+        node.tell(json!({ "do": "away", "client": "ann", "ms": 300 })).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        town.user("A", r#"{"name":"Ann","group_ids":[11],"id":1}"#).await;
+        town.to_room("group-10", 1).await;
+        town.to_room("group-11", 2).await;
+        // Nothing had been heard before the line broke: that is no reason to lose anything.
+        hears(&mut node, "ann", &[2.into()]).await;
+        town.to_room("group-10", 3).await;
+        town.to_room("group-11", 4).await;
+        hears(&mut node, "ann", &[2.into(), 4.into()]).await;
+        assert_eq!(node.state("ann").await["recovered"], json!([false, true]));
+    }
 }
 
 #[tokio::test]
 async fn a_membership_ends_while_somebody_listens() {
-    let (town, kept) = (Town::open(|_| {}).await, Town::open(|config| config.loomio.keep_rooms = true).await);
+    let (town, kept) =
+        (Town::alone(|_| {}).await, Town::alone(|config| config.loomio.keep_rooms = true).await);
     let mut node = Node::run("loomio.mjs").await;
     let (token, id) = town.office.mint_named(Role::Viewer).await;
     let site = town.office.client().with_token(&token).get("/api/v1/boot/site").await.json();
@@ -254,47 +199,52 @@ async fn a_membership_ends_while_somebody_listens() {
 
 #[tokio::test]
 async fn case_5_hostile_data_changes_nothing() {
-    let town = Town::open(|_| {}).await;
-    let mut node = Node::run("loomio.mjs").await;
-    town.connect(&mut node, "witness", None).await;
-    for (channel, message) in [
-        ("/records", "null"),
-        ("/records", "\"not json\""),
-        ("/records", "[]"),
-        ("/records", r#"{"room":{}}"#),
-        ("/records", r#"{"room":7}"#),
-        ("/system_notice", "null"),
-    ] {
-        let status = town.publish(channel, message).await;
-        assert_eq!(status, 400, "{channel} {}", &message[..message.len().min(40)]);
-    }
-    for rubbish in
-        ["null", "{}", "7", r#"{"config":{"server":"http://127.0.0.1:1"}}"#, r#"{"payload":{"html":"x"}}"#]
-    {
-        for channel in ["chatbot/publish", "chatbot/test", "chatbot/other"] {
-            assert_eq!(town.publish(channel, rubbish).await, 200);
+    for town in Town::both(|_| {}).await {
+        let mut node = Node::run("loomio.mjs").await;
+        town.connect(&mut node, "witness", None).await;
+        for (channel, message) in [
+            ("/records", "null"),
+            ("/records", "\"not json\""),
+            ("/records", "[]"),
+            ("/records", r#"{"room":{}}"#),
+            ("/records", r#"{"room":7}"#),
+            ("/system_notice", "null"),
+        ] {
+            let status = town.post(channel, message).await;
+            assert_eq!(status, 400, "{channel} {}", &message[..message.len().min(40)]);
         }
-    }
-    // What comes from a bus is not even JSON.
-    for channel in ["/records", "/system_notice", "chatbot/publish"] {
-        for body in [&b"not json"[..], b"\xff\xfe", b"", b"{"] {
-            let message = townhall::bus::Message::new(channel, bytes::Bytes::from_static(body)).unwrap();
-            let _ = town.office.handle().bus().publish(&message, None).await;
+        for rubbish in [
+            "null",
+            "{}",
+            "7",
+            r#"{"config":{"server":"http://127.0.0.1:1"}}"#,
+            r#"{"payload":{"html":"x"}}"#,
+        ] {
+            for channel in ["chatbot/publish", "chatbot/test", "chatbot/other"] {
+                assert_eq!(town.publish(channel, rubbish).await, 200);
+            }
         }
-    }
-    for (token, value) in
-        [("a", "not json"), ("b", "null"), ("c", "[1]"), ("d", r#"{"name":"x","id":5}"#), ("e", "")]
-    {
-        town.user(token, value).await;
-        town.connect(&mut node, token, Some(token)).await;
-    }
-    let endless = "x".repeat(3_000);
-    town.connect(&mut node, "endless", Some(&endless)).await;
-    town.to_room("user-5", 1).await;
-    case_1(&town, &mut node, "ann", "A").await;
-    town.publish("/system_notice", r#"{"notice":"alive"}"#).await;
-    hears(&mut node, "d", &[1.into(), "alive".into()]).await;
-    for client in ["witness", "a", "b", "c", "e", "endless"] {
-        hears(&mut node, client, &["alive".into()]).await;
+        // What comes from a bus is not even JSON.
+        for channel in ["/records", "/system_notice", "chatbot/publish"] {
+            for body in [&b"not json"[..], b"\xff\xfe", b"", b"{"] {
+                let message = townhall::bus::Message::new(channel, bytes::Bytes::from_static(body)).unwrap();
+                let _ = town.office.handle().bus().publish(&message, None).await;
+            }
+        }
+        for (token, value) in
+            [("a", "not json"), ("b", "null"), ("c", "[1]"), ("d", r#"{"name":"x","id":5}"#), ("e", "")]
+        {
+            town.user(token, value).await;
+            town.connect(&mut node, token, Some(token)).await;
+        }
+        let endless = "x".repeat(3_000);
+        town.connect(&mut node, "endless", Some(&endless)).await;
+        town.to_room("user-5", 1).await;
+        case_1(&town, &mut node, "ann", "A").await;
+        town.publish("/system_notice", r#"{"notice":"alive"}"#).await;
+        hears(&mut node, "d", &[1.into(), "alive".into()]).await;
+        for client in ["witness", "a", "b", "c", "e", "endless"] {
+            hears(&mut node, client, &["alive".into()]).await;
+        }
     }
 }

@@ -6,13 +6,13 @@ use serde_json::json;
 use townhall::clock::Stopwatch;
 
 use super::app::App;
-use super::channels::Town;
+use super::town::Town;
 use crate::harness::node::Node;
 
 #[tokio::test]
 async fn case_9_a_bot_speaks_and_a_homeserver_that_is_away_disturbs_nobody() {
     let homeserver = App::start().await;
-    let town = Town::open(|config| config.outbound_allow = vec!["127.0.0.1".into()]).await;
+    let town = Town::alone(|config| config.outbound_allow = vec!["127.0.0.1".into()]).await;
     let mut node = Node::run("loomio.mjs").await;
     town.connect(&mut node, "witness", None).await;
     let server = format!("http://{}", homeserver.address);

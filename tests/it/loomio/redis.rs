@@ -4,18 +4,15 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::channels::{ANN, Town, hears};
+use super::town::{ANN, Town, hears, record};
 use crate::harness::node::Node;
 use crate::harness::redis::RedisServer;
 
 #[tokio::test]
 async fn a_back_end_behind_redis_is_heard_alike() {
     let Some(redis) = RedisServer::start(None).await else { return };
-    let url = redis.url().parse().unwrap();
-    let town = Town::open(|config| config.central = Some(url)).await;
-    let mut state = town.office.handle().bus().state();
-    let up = state.wait_for(|state| state.up);
-    drop(tokio::time::timeout(Duration::from_secs(10), up).await.expect("Redis is reached").unwrap());
+    let town = Town::open(Some(redis), |_| {}).await;
+    let redis = town.redis.as_ref().unwrap();
     let mut line = redis.connect().await;
     let set = |token: &str, value: &str| {
         let mut set = ::redis::cmd("SET");
@@ -34,8 +31,6 @@ async fn a_back_end_behind_redis_is_heard_alike() {
         redis.publish("/system_notice", b"{").await;
         redis.publish("chatbot/publish", rubbish).await;
     }
-    let record =
-        |room: &str, id: u64| json!({ "room": room, "records": { "events": [{ "id": id }] } }).to_string();
     for (room, id) in [("group-10", 1), ("group-99", 2), ("user-1", 3)] {
         redis.publish("/records", record(room, id).as_bytes()).await;
     }
@@ -52,7 +47,7 @@ async fn a_back_end_behind_redis_is_heard_alike() {
         hears(&mut node, client, &["end".into()]).await;
     }
     // What the office itself publishes is heard once, though it comes back.
-    town.to_room("user-1", 5).await;
-    town.publish("/system_notice", r#"{"notice":"over"}"#).await;
+    assert_eq!(town.post("/records", &record("user-1", 5)).await, 200);
+    assert_eq!(town.post("/system_notice", r#"{"notice":"over"}"#).await, 200);
     hears(&mut node, "ann", &[1.into(), 3.into(), 4.into(), "end".into(), 5.into(), "over".into()]).await;
 }
