@@ -29,15 +29,19 @@ pub(super) async fn open(session: Arc<Session>, mut socket: Socket, caller: Call
 
 /// Shows that the WebSocket works, and takes a polling session over.
 pub(super) async fn upgrade(session: Arc<Session>, mut socket: Socket, caller: Caller) {
-    let probed = timeout(ENGINE_UPGRADE_DEADLINE, probe(&session, &mut socket)).await;
+    let mut began = false;
+    let probed = timeout(ENGINE_UPGRADE_DEADLINE, probe(&session, &mut socket, &mut began)).await;
     if matches!(probed, Ok(Ok(()))) && session.upgrade() {
         return open(session, socket, caller).await;
     }
-    session.end_probe();
+    // Another WebSocket's probe goes on.
+    if began {
+        session.end_probe();
+    }
     socket.close(Reason::Closed).await;
 }
 
-async fn probe(session: &Session, socket: &mut Socket) -> Result<(), Reason> {
+async fn probe(session: &Session, socket: &mut Socket, began: &mut bool) -> Result<(), Reason> {
     let next = async |socket: &mut Socket, wanted: Packet<'static>| {
         tokio::select! {
             heard = socket.next() => match heard? {
@@ -48,7 +52,8 @@ async fn probe(session: &Session, socket: &mut Socket) -> Result<(), Reason> {
         }
     };
     next(socket, Packet::Ping("probe")).await?;
-    if !session.begin_probe() {
+    *began = session.begin_probe();
+    if !*began {
         return Err(Reason::Closed);
     }
     socket.write(&[Bytes::from(text_frame(b"3probe"))]).await?;
