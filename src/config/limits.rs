@@ -83,8 +83,11 @@ pub const OUTBOX_LAG_MAX: Duration = Duration::from_secs(30);
 
 // --- spaces ----------------------------------------------------------------------------------------------
 
-/// A kept message, and the session of somebody who was cut off, can be taken up again for this long.
+/// A kept message, and the session of somebody who was cut off, can be taken up again for this long, unless the
+/// operator says otherwise (`channels.window_s`).
 pub const SPACE_WINDOW: Duration = Duration::from_secs(1_800);
+/// The longest such time that an operator may choose.
+pub const SPACE_WINDOW_MAX: Duration = Duration::from_secs(86_400);
 /// Kept messages of one space, in bytes, in memory and on disk; older ones give way before the window ends.
 pub const SPACE_RING_MAX_BYTES: usize = 64 * MIB;
 /// Kept messages of one space, in number.

@@ -47,6 +47,8 @@ pub struct Config {
     pub curia: Curia,
     /// Origins besides our own whose pages may use the channels, and only these (`channels.origins`).
     pub channels_origins: Vec<String>,
+    /// How long a message is kept for who was cut off (`channels.window_s`).
+    pub channels_window: Duration,
     /// The central Redis (`--redis`, `TOWNHALL_REDIS`, `REDIS_URL`, `redis.url`). Where nobody says, the settings page
     /// may.
     pub central: Option<CentralUrl>,
@@ -103,6 +105,7 @@ impl Config {
             loomio: Loomio::default(),
             curia: Curia::default(),
             channels_origins: Vec::new(),
+            channels_window: limits::SPACE_WINDOW,
             central: None,
             realtime: Realtime::default(),
             log: resolve::LOG_DEFAULT.to_owned(),

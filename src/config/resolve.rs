@@ -112,6 +112,7 @@ pub fn resolve(flags: &Flags) -> Result<Config, ConfigError> {
             },
             &complain,
         )?,
+        channels_window: window(written.channels.window_s, &complain)?,
         outbound_allow: loomio::outbound(&written.outbound.allow, &complain)?,
         loomio,
         central: central(flags, &written, &complain)?,
@@ -121,6 +122,14 @@ pub fn resolve(flags: &Flags) -> Result<Config, ConfigError> {
         log_format: flags.log_format.unwrap_or_default(),
         scribe_program,
     })
+}
+
+fn window(window_s: Option<u64>, complain: Complain<'_>) -> Result<Duration, ConfigError> {
+    match window_s.map(Duration::from_secs) {
+        None => Ok(limits::SPACE_WINDOW),
+        Some(window) if (Duration::from_secs(1)..=limits::SPACE_WINDOW_MAX).contains(&window) => Ok(window),
+        Some(_) => Err(complain("channels.window_s", "seconds, at least 1 and at most a day")),
+    }
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -340,6 +349,7 @@ mod tests {
             ("loomio:\n  token_life_s: 0\n", 2, "loomio.token_life_s", "at least 1"),
             ("outbound:\n  allow: ['https://x']\n", 2, "outbound.allow", "without scheme"),
             ("channels:\n  origins: ['https://a.org/x']\n", 2, "channels.origins", "without path"),
+            ("channels:\n  window_s: 0\n", 2, "channels.window_s", "at least 1"),
             ("documents:\n  free: perhaps\n", 2, "free", "expected"),
         ] {
             let error = with(text).unwrap_err().to_string();

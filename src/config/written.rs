@@ -103,4 +103,5 @@ pub(super) struct Outbound {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Channels {
     pub(super) origins: Vec<String>,
+    pub(super) window_s: Option<u64>,
 }

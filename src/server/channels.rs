@@ -22,6 +22,7 @@ use crate::telemetry::Metrics;
 /// The dialects, before their spaces are open.
 pub(super) struct Channels {
     loomio: LoomioChannels,
+    options: SpaceOptions,
     bus: Bus,
     store: Store,
     clock: Clock,
@@ -52,16 +53,9 @@ impl Channels {
         let bots = Bots::new(outbound, clock.clone(), metrics.clone());
         let routes = loomio::routes(face.clone());
         let loomio = LoomioChannels::new(face, bots);
-        (
-            Self {
-                loomio,
-                bus: bus.clone(),
-                store: store.clone(),
-                clock: clock.clone(),
-                metrics: metrics.clone(),
-            },
-            routes,
-        )
+        let options = SpaceOptions { window: config.channels_window, ..SpaceOptions::default() };
+        let (bus, store, clock, metrics) = (bus.clone(), store.clone(), clock.clone(), metrics.clone());
+        (Self { loomio, options, bus, store, clock, metrics }, routes)
     }
 
     /// The dialects in the order in which they are asked whether a client is theirs.
@@ -71,10 +65,9 @@ impl Channels {
 
     /// Opens the spaces.
     pub(super) async fn open(self) -> Result<OpenChannels, RunError> {
-        let Self { loomio, bus, store, clock, metrics } = self;
+        let Self { loomio, options, bus, store, clock, metrics } = self;
         let failed =
             |why: &dyn std::fmt::Display| RunError::Ended(format!("the channels did not open: {why}"));
-        let options = SpaceOptions::default();
         let space = Space::open("loomio", Some(store), clock, metrics.clone(), options);
         let space = space.await.map_err(|error| failed(&error))?;
         let feed = loomio.open(&space).map_err(|error| failed(&error))?;

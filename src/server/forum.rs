@@ -36,6 +36,7 @@ impl Forum {
         clock: &Clock,
         metrics: &Metrics,
     ) -> Result<Option<Self>, OpenError> {
+        let options = SpaceOptions { window: config.channels_window, ..SpaceOptions::default() };
         let config = config.curia.clone();
         let secret = config.jwt_secret.as_ref().map(|secret| secret.reveal());
         let Some(keys) = JwtKeys::open(secret, config.jwt_public_key_file.as_deref())? else {
@@ -45,7 +46,7 @@ impl Forum {
         let (kept, time, figures) = (store.clone(), clock.clone(), metrics.clone());
         let space: OpenSpace = Box::new(move || {
             let (store, clock, metrics) = (kept.clone(), time.clone(), figures.clone());
-            Box::pin(Space::open("curia", Some(store), clock, metrics, SpaceOptions::default()))
+            Box::pin(Space::open("curia", Some(store), clock, metrics, options))
         });
         let (shared, clock, metrics) = (bus.clone(), clock.clone(), metrics.clone());
         let curia = Arc::new(Curia::new(CuriaFace { keys, bus: shared, space, clock, metrics, config }));
