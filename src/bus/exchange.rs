@@ -10,11 +10,15 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::message::{Consumer, Heard, Message, Missed, Pattern, Undelivered};
-use crate::config::limits::{BUS_SUBSCRIPTION_MAX_BYTES, BUS_SUBSCRIPTIONS_MAX};
+use crate::config::limits::{
+    BUS_SUBSCRIPTION_MAX_BYTES, BUS_SUBSCRIPTIONS_MAX, BUS_UNDER_WAY_MAX, BUS_UNDER_WAY_MAX_BYTES,
+};
 
 /// Everybody who listens.
 pub(super) struct Exchange {
@@ -163,18 +167,7 @@ impl Exchange {
         consumer: Arc<dyn Consumer>,
     ) -> Option<Consuming> {
         let (number, queue) = self.register(patterns, Some(&consumer))?;
-        let task = tokio::spawn(async move {
-            while let Some(heard) = queue.next().await {
-                match heard {
-                    Heard::Missed(missed) => consumer.missed(missed),
-                    Heard::Message(message) => {
-                        if let Err(why) = consumer.deliver(&message, None).await {
-                            tracing::warn!(channel = %message.channel, %why, "a message was dropped");
-                        }
-                    }
-                }
-            }
-        });
+        let task = tokio::spawn(attend(queue, consumer));
         Some(Consuming { number, exchange: Arc::downgrade(self), task })
     }
 
@@ -219,6 +212,33 @@ impl Exchange {
             listener.queue.more.notify_one();
         }
     }
+}
+
+/// Hands a consumer what waits for it, in order, several at once: each of them may have to wait for the disk.
+async fn attend(queue: Arc<Queue>, consumer: Arc<dyn Consumer>) {
+    let mut under_way = FuturesOrdered::new();
+    let mut bytes = 0;
+    loop {
+        let more = under_way.len() < BUS_UNDER_WAY_MAX && bytes < BUS_UNDER_WAY_MAX_BYTES;
+        tokio::select! {
+            Some(cost) = under_way.next() => bytes -= cost,
+            heard = queue.next(), if more => match heard {
+                None => break,
+                Some(Heard::Missed(missed)) => consumer.missed(missed),
+                Some(Heard::Message(message)) => {
+                    bytes += message.cost();
+                    let begun = consumer.begin(&message, None).await;
+                    under_way.push_back(async move {
+                        if let Err(why) = begun.end().await {
+                            tracing::warn!(channel = %message.channel, %why, "a message was dropped");
+                        }
+                        message.cost()
+                    });
+                }
+            },
+        }
+    }
+    while under_way.next().await.is_some() {}
 }
 
 /// One listener's ear. Dropping it ends the subscription.
@@ -266,8 +286,12 @@ fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::time::Duration;
+
     use bytes::Bytes;
 
+    use super::super::Begun;
     use super::*;
 
     fn message(channel: &str, body: &str) -> Message {
@@ -358,5 +382,57 @@ mod tests {
         assert_eq!(held(&keeper.0)[1], ("2".to_owned(), None));
         drop(consuming);
         assert_eq!(exchange.say(&message("/records", "3"), None).await, Ok(0));
+    }
+
+    /// Notes what began, and is done with it when many have begun.
+    #[derive(Default)]
+    struct Patient {
+        began: Mutex<Vec<String>>,
+        many: Arc<Notify>,
+    }
+
+    impl Consumer for Patient {
+        fn deliver<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> super::super::Delivery<'a> {
+            Box::pin(async move { self.begin(message, id).await.end().await })
+        }
+
+        fn begin<'a>(
+            &'a self,
+            message: &'a Message,
+            _: Option<&'a str>,
+        ) -> Pin<Box<dyn Future<Output = Begun> + Send + 'a>> {
+            let mut began = held(&self.began);
+            began.push(String::from_utf8_lossy(&message.body).into_owned());
+            if began.len() == BUS_UNDER_WAY_MAX {
+                self.many.notify_waiters();
+            }
+            let many = Arc::clone(&self.many);
+            let wait = (began.len() < BUS_UNDER_WAY_MAX).then(|| many.notified_owned());
+            Box::pin(std::future::ready(Begun::until(async move {
+                if let Some(wait) = wait {
+                    wait.await;
+                }
+                Ok(())
+            })))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_others_publish_waits_for_the_disk_together_and_begins_in_order() {
+        let exchange = Arc::new(Exchange::default());
+        let patient = Arc::new(Patient::default());
+        let pattern = Pattern::channel("/records");
+        let _consuming = exchange.consume(std::slice::from_ref(&pattern), patient.clone()).unwrap();
+        let all: Vec<String> = (0..2 * BUS_UNDER_WAY_MAX).map(|n| n.to_string()).collect();
+        for body in &all {
+            exchange.arrived(&pattern, &message("/records", body));
+        }
+        let begun = async {
+            while held(&patient.began).len() < all.len() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), begun).await.expect("nothing waits for the one before");
+        assert_eq!(*held(&patient.began), all);
     }
 }

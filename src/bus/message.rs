@@ -105,12 +105,47 @@ pub enum Missed {
 /// What becomes of a message that is handed to a [`Consumer`].
 pub type Delivery<'a> = Pin<Box<dyn Future<Output = Result<(), Undelivered>> + Send + 'a>>;
 
+/// A message that a consumer has taken in its turn.
+pub struct Begun(Pin<Box<dyn Future<Output = Result<(), Undelivered>> + Send>>);
+
+impl Begun {
+    /// One that is done when this is.
+    #[must_use]
+    pub fn until(done: impl Future<Output = Result<(), Undelivered>> + Send + 'static) -> Self {
+        Self(Box::pin(done))
+    }
+
+    /// One that is done.
+    #[must_use]
+    pub fn done(done: Result<(), Undelivered>) -> Self {
+        Self::until(std::future::ready(done))
+    }
+
+    /// Waits until it is done.
+    ///
+    /// # Errors
+    /// When it was not.
+    pub async fn end(self) -> Result<(), Undelivered> {
+        self.0.await
+    }
+}
+
 /// Somebody who does something with what is published and knows when it is done. Whoever publishes here waits for
 /// that: what has to be on disk is there before the publisher is answered.
 pub trait Consumer: Send + Sync + 'static {
     /// Does with a message what it is for. `id` names the publication: the same one again changes nothing more.
     /// Messages of other servers come without one, one after the other.
     fn deliver<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Delivery<'a>;
+
+    /// Takes a message in its turn, and says when it is done. Who can have several under way at once only fixes their
+    /// order here; others do each of them in its turn.
+    fn begin<'a>(
+        &'a self,
+        message: &'a Message,
+        id: Option<&'a str>,
+    ) -> Pin<Box<dyn Future<Output = Begun> + Send + 'a>> {
+        Box::pin(async move { Begun::done(self.deliver(message, id).await) })
+    }
 
     /// Something was missed. Most cannot do anything about it.
     fn missed(&self, missed: Missed) {

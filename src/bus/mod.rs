@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::exchange::{Consuming, Subscription};
 pub use self::message::{
-    Consumer, Delivery, Heard, Message, Missed, Pattern, PublishError, Published, Undelivered,
+    Begun, Consumer, Delivery, Heard, Message, Missed, Pattern, PublishError, Published, Undelivered,
 };
 
 use self::central::Central;

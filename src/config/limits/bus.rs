@@ -30,6 +30,10 @@ pub const BUS_CHANNEL_MAX_BYTES: usize = 512;
 pub const BUS_MESSAGE_MAX_BYTES: usize = MIB;
 /// What waits for one listener on the bus, in bytes; over it the oldest is dropped, and the listener is told.
 pub const BUS_SUBSCRIPTION_MAX_BYTES: usize = 16 * MIB;
+/// Messages of others that one consumer has under way at once: what comes while the disk writes…
+pub const BUS_UNDER_WAY_MAX: usize = 256;
+/// …and their bytes; one larger message goes alone.
+pub const BUS_UNDER_WAY_MAX_BYTES: usize = 4 * MIB;
 /// Patterns listened to at once: a dialect needs a handful.
 pub const BUS_SUBSCRIPTIONS_MAX: usize = 256;
 /// The id that a publisher gives a message, in bytes.

@@ -3,6 +3,7 @@
 //! Owns what a publication on one of its channels must look like (reference/loomio.md 2.3). What is inside is nobody's
 //! business here: it goes on byte for byte. What makes no sense is logged, counted and dropped.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -10,7 +11,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::bots::{Bots, CHATBOT};
-use crate::bus::{Consumer, Delivery, Message, Pattern, Undelivered};
+use crate::bus::{Begun, Consumer, Delivery, Message, Pattern, Undelivered};
 use crate::rooms::space::{Room, Say, Space, SpaceError};
 use crate::telemetry::Metrics;
 
@@ -31,36 +32,27 @@ pub(super) struct Feed {
 
 impl Consumer for Feed {
     fn deliver<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Delivery<'a> {
+        Box::pin(async move { self.begin(message, id).await.end().await })
+    }
+
+    fn begin<'a>(
+        &'a self,
+        message: &'a Message,
+        id: Option<&'a str>,
+    ) -> Pin<Box<dyn Future<Output = Begun> + Send + 'a>> {
         Box::pin(async move {
-            let (to, name) = match &*message.channel {
-                RECORDS => match room(&message.body) {
-                    Ok(Some(room)) => (vec![room], "records"),
-                    // As before: nobody hears it, and nobody is told.
-                    Ok(None) => {
-                        self.metrics.refuse("records_without_room");
-                        return Ok(());
-                    }
-                    Err(why) => return Err(self.refused(RECORDS, why)),
-                },
-                SYSTEM_NOTICE => match notice(&message.body) {
-                    Ok(()) => (Vec::new(), "notice"),
-                    Err(why) => return Err(self.refused(SYSTEM_NOTICE, why)),
-                },
-                other => {
-                    self.bots.heard(other, &message.body);
-                    return Ok(());
-                }
+            let say = match self.understood(message) {
+                Ok(Some(say)) => Say { id: id.map(str::to_owned), ..say },
+                other => return Begun::done(other.map(drop)),
             };
-            let say = Say {
-                to,
-                except: Vec::new(),
-                name: name.into(),
-                body: message.body.clone(),
-                attachments: Vec::new(),
-                keep: true,
-                id: id.map(str::to_owned),
-            };
-            self.space.say(say).await.map(|_| ()).map_err(|error| self.unsaid(&error))
+            let (begun, metrics) = (self.space.begin_to_say(say).await, self.metrics.clone());
+            Begun::until(async move {
+                let said = match begun {
+                    Ok(said) => said.await,
+                    Err(error) => Err(error),
+                };
+                said.map(drop).map_err(|error| unsaid(&metrics, &error))
+            })
         })
     }
 }
@@ -72,13 +64,45 @@ impl Feed {
         Undelivered::Refused(why.to_owned())
     }
 
-    fn unsaid(&self, error: &SpaceError) -> Undelivered {
-        self.metrics.refuse("publication_not_said");
-        tracing::error!(%error, "a publication was not said");
-        match error {
-            SpaceError::TooLarge | SpaceError::TooManyRooms => Undelivered::Refused(error.to_string()),
-            _ => Undelivered::Failed(error.to_string()),
-        }
+    /// What is to be said, if anything.
+    fn understood(&self, message: &Message) -> Result<Option<Say>, Undelivered> {
+        let (to, name) = match &*message.channel {
+            RECORDS => match room(&message.body) {
+                Ok(Some(room)) => (vec![room], "records"),
+                // As before: nobody hears it, and nobody is told.
+                Ok(None) => {
+                    self.metrics.refuse("records_without_room");
+                    return Ok(None);
+                }
+                Err(why) => return Err(self.refused(RECORDS, why)),
+            },
+            SYSTEM_NOTICE => match notice(&message.body) {
+                Ok(()) => (Vec::new(), "notice"),
+                Err(why) => return Err(self.refused(SYSTEM_NOTICE, why)),
+            },
+            other => {
+                self.bots.heard(other, &message.body);
+                return Ok(None);
+            }
+        };
+        Ok(Some(Say {
+            to,
+            except: Vec::new(),
+            name: name.into(),
+            body: message.body.clone(),
+            attachments: Vec::new(),
+            keep: true,
+            id: None,
+        }))
+    }
+}
+
+fn unsaid(metrics: &Metrics, error: &SpaceError) -> Undelivered {
+    metrics.refuse("publication_not_said");
+    tracing::error!(%error, "a publication was not said");
+    match error {
+        SpaceError::TooLarge | SpaceError::TooManyRooms => Undelivered::Refused(error.to_string()),
+        _ => Undelivered::Failed(error.to_string()),
     }
 }
 

@@ -244,8 +244,22 @@ impl Space {
     /// # Errors
     /// When it is too large, or should be kept and cannot be: then nobody hears it.
     pub async fn say(&self, say: Say) -> Result<Said, SpaceError> {
+        self.begin_to_say(say).await?.await
+    }
+
+    /// The same in two steps: what was begun first has the lower number, and several may be on their way to the disk at
+    /// once.
+    ///
+    /// # Errors
+    /// When the space has ended; the others come with what is returned.
+    pub async fn begin_to_say(
+        &self,
+        say: Say,
+    ) -> Result<impl Future<Output = Result<Said, SpaceError>> + Send + use<>, SpaceError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Say { say: Box::new(say), reply }, answer).await?
+        let said = Command::Say { say: Box::new(say), reply };
+        self.0.commands.send(said).await.map_err(|_| SpaceError::Ended)?;
+        Ok(async move { answer.await.unwrap_or(Err(SpaceError::Ended)) })
     }
 
     /// Who is in a room.
