@@ -26,6 +26,7 @@ mod metrics;
 mod origin;
 mod recorded;
 mod records;
+mod recovery;
 mod rooms;
 mod scribe;
 mod sio;

@@ -2,6 +2,7 @@
 //! it cannot be.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -639,9 +640,15 @@ async fn after_a_kill_a_client_goes_on_where_it_was_and_no_number_is_given_twice
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(250 + round * 40));
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut out = String::new();
+        while out.matches("\nheard ").count() < 5 {
+            assert!(lines.read_line(&mut out).unwrap() > 0, "round {round}: it ended by itself: {out}");
+        }
+        std::thread::sleep(Duration::from_millis(round * 40));
         child.kill().unwrap();
-        let out = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+        lines.read_to_string(&mut out).unwrap();
+        child.wait().unwrap();
         let mut client = Client::new(&["a"]);
         let mut heard: Vec<u64> = Vec::new();
         for line in out.lines().filter(|line| out.ends_with(&format!("{line}\n")) || line.len() > 4) {
