@@ -27,12 +27,12 @@ use tower::ServiceExt;
 pub use guard::{Guard, Refusals, SESSION_COOKIE, session_token, stack};
 pub use names::Names;
 pub use seats::Seat;
+pub(in crate::faces) use stream::DoorStream;
 
 use super::{Caller, failure};
 use crate::config::limits::{GOODBYE, HEADER_DEADLINE, HEADERS_MAX, REQUEST_HEAD_MAX_BYTES};
 use crate::telemetry::Metrics;
 use seats::Seats;
-use stream::DoorStream;
 
 /// After a failed accept (no file handles left, for example) the next one waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -2,6 +2,7 @@
 
 pub mod curia;
 pub mod door;
+mod line;
 pub mod loomio;
 pub mod own;
 pub mod sio;

@@ -4,11 +4,12 @@
 //! edits and is told so, once; answers to its own edits are never lost. Does not know sockets, frames or documents.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
 
 use super::event::{Edited, Event, Gone, Present, Refusal};
 use crate::clock::Stopwatch;
@@ -37,7 +38,6 @@ pub struct Outbox(Arc<Shared>);
 
 struct Shared {
     queue: Mutex<Queue>,
-    ready: Notify,
     metrics: Metrics,
 }
 
@@ -48,6 +48,8 @@ struct Queue {
     bytes: usize,
     peers: HashMap<PeerId, Due>,
     behind: Option<Stopwatch>,
+    /// Who takes, while nothing is there; woken once.
+    waiting: Option<Waker>,
 }
 
 /// A place in the queue; what is counted or can be replaced lies in [`Due`].
@@ -109,19 +111,31 @@ impl Outbox {
     /// An empty outbox.
     #[must_use]
     pub fn new(metrics: &Metrics) -> Self {
-        Self(Arc::new(Shared { queue: Mutex::default(), ready: Notify::new(), metrics: metrics.clone() }))
+        Self(Arc::new(Shared { queue: Mutex::default(), metrics: metrics.clone() }))
     }
 
     /// Waits until something is there, then takes what is there, in order: all of it, or as much as a socket should
     /// hold at once; the next call goes on with the rest.
     pub async fn take(&self) -> Vec<(PeerId, Event)> {
         loop {
+            poll_fn(|cx| self.poll_ready(cx)).await;
             let events = self.take_now();
             if !events.is_empty() {
                 return events;
             }
-            self.0.ready.notified().await;
         }
+    }
+
+    /// Ready when something is there. One task waits at a time.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut queue = self.lock();
+        if !queue.slots.is_empty() {
+            return Poll::Ready(());
+        }
+        if !queue.waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            queue.waiting = Some(cx.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// As [`Outbox::take`], without waiting: empty when nothing is there.
@@ -269,13 +283,14 @@ impl Outbox {
         let mut queue = self.lock();
         let before = queue.bytes as i64;
         change(&mut queue);
-        let (after, ready) = (queue.bytes as i64, !queue.slots.is_empty());
+        let after = queue.bytes as i64;
+        let waiting = if queue.slots.is_empty() { None } else { queue.waiting.take() };
         drop(queue);
         if after != before {
             self.0.metrics.outbox_bytes.inc_by(after - before);
         }
-        if ready {
-            self.0.ready.notify_one();
+        if let Some(waiting) = waiting {
+            waiting.wake();
         }
     }
 }

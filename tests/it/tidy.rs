@@ -58,7 +58,7 @@ const BLIND: &[(&str, &[&str], &str)] = &[
 const ROOMS_MAY_KNOW_OF_WIRE: &[&str] = &["gate", "awareness"];
 
 /// What faces stand on: they may know these, and these know no face.
-const SHARED_FLOORS: &[&str] = &["mod", "door", "sio"];
+const SHARED_FLOORS: &[&str] = &["mod", "door", "line", "sio"];
 
 /// Foreign engines and the only places that may name them.
 const ENGINES: &[(&str, &[&str])] = &[

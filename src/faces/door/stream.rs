@@ -16,16 +16,23 @@ use crate::config::limits::WRITE_STALL;
 
 /// A TCP stream that holds its seat as long as anybody holds the stream: a WebSocket outlives the HTTP connection that
 /// it began as.
-pub(super) struct DoorStream {
+pub(in crate::faces) struct DoorStream {
     tcp: TcpStream,
     end: Pin<Box<WaitForCancellationFutureOwned>>,
     stall: Option<Pin<Box<Sleep>>>,
-    _seat: Arc<Seat>,
+    seat: Arc<Seat>,
 }
 
 impl DoorStream {
     pub(super) fn new(tcp: TcpStream, seat: Arc<Seat>) -> Self {
-        Self { tcp, end: Box::pin(seat.end.clone().cancelled_owned()), stall: None, _seat: seat }
+        Self { tcp, end: Box::pin(seat.end.clone().cancelled_owned()), stall: None, seat }
+    }
+
+    /// For a WebSocket, which looks after its own writing: the stream itself, what ends it, and the seat to hold.
+    pub(in crate::faces) fn into_parts(
+        self,
+    ) -> (TcpStream, Pin<Box<WaitForCancellationFutureOwned>>, Arc<Seat>) {
+        (self.tcp, self.end, self.seat)
     }
 
     fn ended(&mut self, cx: &mut Context<'_>) -> bool {

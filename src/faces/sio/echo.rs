@@ -9,8 +9,8 @@ use axum::routing::any;
 use bytes::Bytes;
 
 use super::Reason;
-use super::socket::{Handshake, Heard, Socket, put_binary_frame, text_frame};
 use crate::faces::Caller;
+use crate::faces::line::{Fault, Handshake, Heard, Line, binary_frame, text_frame};
 
 /// A route that sends every message back, up to so many bytes.
 pub fn websocket_echo(path: &str, most: usize) -> Router {
@@ -24,29 +24,27 @@ async fn answer(
 ) -> Response {
     let (mut parts, _) = request.into_parts();
     match Handshake::of(&mut parts) {
-        Some(handshake) => handshake.accept(most, async move |socket| {
+        Some(handshake) => handshake.accept(None, most, async move |line| {
             caller.authenticated();
-            send_back(socket).await;
+            send_back(line).await;
         }),
         None => StatusCode::UPGRADE_REQUIRED.into_response(),
     }
 }
 
-async fn send_back(mut socket: Socket) {
-    socket.trust();
-    let reason = loop {
-        let frame: Bytes = match socket.next().await {
+async fn send_back(mut line: Line) {
+    line.trust();
+    let fault = loop {
+        let frame: Bytes = match line.next().await {
             Ok(Heard::Text(text)) => text_frame(text.as_bytes()).into(),
-            Ok(Heard::Binary(bytes)) => {
-                let mut frame = Vec::new();
-                put_binary_frame(&mut frame, &bytes);
-                frame.into()
-            }
-            Err(reason) => break reason,
+            Ok(Heard::Binary(bytes)) => binary_frame(&bytes),
+            Ok(Heard::Sign) => continue,
+            Err(fault) => break fault,
         };
-        if let Err(reason) = socket.write(&[frame]).await {
-            break reason;
+        if let Err(fault) = line.write(&[frame]).await {
+            break fault;
         }
     };
-    socket.close(if reason == Reason::Slow { Reason::Closed } else { reason }).await;
+    let reason = if fault == Fault::Stuck { Reason::Closed } else { fault.into() };
+    line.close(reason.words()).await;
 }

@@ -16,12 +16,12 @@ use tokio::time::timeout;
 use super::dialect::Arrival;
 use super::floor::Floor;
 use super::session::{Session, Transport};
-use super::socket::{Handshake as WebSocketHandshake, messages};
 use super::{Origins, Reason, talk, websocket};
 use crate::config::limits::{
     CLOSE_LINGER, ENGINE_PAYLOAD_MAX_BYTES, REQUEST_DEADLINE, UNAUTHENTICATED_MAX_BYTES,
 };
 use crate::faces::Caller;
+use crate::faces::line::{Handshake as WebSocketHandshake, messages};
 use crate::wire::engineio::{self, Handshake, Packet, SEPARATOR};
 
 /// While a WebSocket shows that it works, a waiting request is let go after this long.
@@ -100,8 +100,8 @@ async fn route(
         if transport == Transport::WebSocket {
             let handshake = WebSocketHandshake::of(parts).ok_or(Refusal::Request)?;
             let caller = caller.clone();
-            return Ok(handshake.accept(ENGINE_PAYLOAD_MAX_BYTES, move |socket| {
-                websocket::upgrade(session, socket, caller)
+            return Ok(handshake.accept(None, ENGINE_PAYLOAD_MAX_BYTES, move |line| {
+                websocket::upgrade(session, line, caller)
             }));
         }
         if upgrades || session.transport() == Transport::WebSocket {
@@ -132,7 +132,7 @@ async fn route(
     let hello = greeting(&session, false);
     session.signal(&Packet::Open(hello.get(1..).unwrap_or_default()));
     let caller = caller.clone();
-    Ok(handshake.accept(ENGINE_PAYLOAD_MAX_BYTES, move |socket| websocket::open(session, socket, caller)))
+    Ok(handshake.accept(None, ENGINE_PAYLOAD_MAX_BYTES, move |line| websocket::open(session, line, caller)))
 }
 
 /// The open packet.
@@ -164,7 +164,8 @@ async fn poll(session: &Arc<Session>, caller: &Caller) -> Response {
             Err(Reason::Closed | Reason::Left) => break noop(),
             Err(_) => break "1".into(),
         }
-        let patience = match session.transport() {
+        let transport = session.transport();
+        let patience = match transport {
             Transport::Polling => REQUEST_DEADLINE,
             Transport::Probing => PROBE_PAUSE,
             Transport::WebSocket if began == Transport::Polling => break noop(),
@@ -174,7 +175,7 @@ async fn poll(session: &Arc<Session>, caller: &Caller) -> Response {
                 return Refusal::Request.into_response();
             }
         };
-        let waited = timeout(patience, session.wait()).await;
+        let waited = timeout(patience, session.wait(transport)).await;
         if waited.is_err() && session.transport() != Transport::Polling {
             break noop();
         }

@@ -10,7 +10,6 @@ mod floor;
 mod http;
 mod queue;
 mod session;
-mod socket;
 mod talk;
 mod websocket;
 

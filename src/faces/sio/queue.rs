@@ -5,14 +5,15 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::Waker;
 
 use bytes::Bytes;
 
 use super::Reason;
 use super::session::Transport;
-use super::socket::{put_binary_frame, text_frame};
 use crate::config::limits::{OUTBOX_TAKE_MAX_BYTES, SIO_OUTBOX_MAX_BYTES};
-use crate::rooms::space::{MemberId, SpaceEvent};
+use crate::faces::line::{put_binary_frame, text_frame};
+use crate::rooms::space::{Closed, MemberId, SpaceEvent, SpaceOutbox};
 use crate::wire::socketio::{ROOT, Telling, encode_event};
 
 /// Where the frames of the root namespace are shared.
@@ -42,6 +43,8 @@ pub(super) struct Queue {
     pub(super) finish: Option<Reason>,
     /// The session has ended.
     pub(super) closed: Option<Reason>,
+    /// Who takes, while nothing is there; woken once.
+    pub(super) waiting: Option<Waker>,
 }
 
 /// A message as frames.
@@ -71,6 +74,7 @@ impl Queue {
             trusted,
             finish: None,
             closed: None,
+            waiting: None,
         }
     }
 
@@ -83,17 +87,6 @@ impl Queue {
         self.bytes += frame.len() + SLOT_BYTES;
         self.frames.push_back(frame);
         true
-    }
-
-    /// Puts what spaces said where it belongs: a member hears it after it was told that it is in.
-    pub(super) fn sort_in(&mut self, said: Vec<(MemberId, Arc<SpaceEvent>)>) {
-        for (member, event) in said {
-            if self.members.iter().any(|(known, _)| *known == member) {
-                self.events.push_back((member, event));
-            } else if self.joining > 0 {
-                self.early.push((member, event));
-            }
-        }
     }
 
     pub(super) fn joining(&mut self) {
@@ -146,8 +139,8 @@ impl Queue {
         !self.frames.is_empty() || !self.events.is_empty() || self.finish.is_some() || self.closed.is_some()
     }
 
-    /// Takes some of what waits, in order.
-    pub(super) fn take(&mut self) -> Vec<Bytes> {
+    /// Takes some of what waits, in order: frames, what spaces said before, and what they have said since.
+    pub(super) fn take(&mut self, outbox: &SpaceOutbox) -> Result<Vec<Bytes>, Closed> {
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while bytes < OUTBOX_TAKE_MAX_BYTES {
             let frame = match self.frames.pop_front() {
@@ -166,11 +159,27 @@ impl Queue {
             bytes += frame.len();
             taken.push(frame);
         }
-        if self.frames.is_empty() && self.events.is_empty() {
-            self.frames.shrink_to(0); // a burst is over
-            self.events.shrink_to(0);
+        if !self.frames.is_empty() || !self.events.is_empty() || self.closed.is_some() {
+            return Ok(taken);
         }
-        taken
+        self.frames.shrink_to(0); // a burst is over
+        self.events.shrink_to(0);
+        if taken.is_empty() {
+            self.hear(outbox.take_now()?, &mut taken);
+        }
+        Ok(taken)
+    }
+
+    /// Takes what spaces said; a member hears it after it was told that it is in.
+    fn hear(&mut self, said: Vec<(MemberId, Arc<SpaceEvent>)>, taken: &mut Vec<Bytes>) {
+        taken.reserve_exact(said.len());
+        for (member, event) in said {
+            match self.frame(member, &event) {
+                Some(frame) => taken.push(frame),
+                None if self.joining > 0 => self.early.push((member, event)),
+                None => {}
+            }
+        }
     }
 
     /// An event's frames: made by the first of its readers, the same bytes for all others.

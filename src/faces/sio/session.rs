@@ -3,7 +3,9 @@
 //! Owns the order in which a client hears things: answers, then what was missed, then what is said now. Does not know
 //! HTTP, and of Socket.IO only how an event is framed.
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,9 +17,9 @@ use super::Reason;
 use super::dialect::Arrival;
 use super::floor::Floor;
 use super::queue::{Queue, message};
-use super::socket::{put_binary_frame, text_frame};
 use super::talk::Talk;
 use crate::config::limits::OUTBOX_MAX_BYTES;
+use crate::faces::line::{binary_frame, text_frame};
 use crate::rooms::space::{Closed, MemberId, SpaceEvent, SpaceOutbox};
 use crate::wire::engineio::{Packet, PacketError, encode};
 
@@ -34,7 +36,6 @@ pub(super) struct Session {
     /// Where spaces put what they say.
     pub(super) outbox: SpaceOutbox,
     out: Mutex<Queue>,
-    ready: Notify,
     pong: Notify,
     end: CancellationToken,
 }
@@ -68,7 +69,6 @@ impl Session {
             talk: tokio::sync::Mutex::default(),
             outbox,
             out: Mutex::new(out),
-            ready: Notify::new(),
             pong: Notify::new(),
             end: CancellationToken::new(),
         })
@@ -94,22 +94,26 @@ impl Session {
 
     /// Queues a binary message.
     pub(super) fn say_binary(&self, bytes: &[u8]) {
-        let mut frame = Vec::new();
-        put_binary_frame(&mut frame, bytes);
-        self.push(frame.into());
+        self.push(binary_frame(bytes));
     }
 
     fn push(&self, frame: Bytes) {
-        let mut out = self.out();
-        if out.closed.is_some() {
-            return;
-        }
-        let fits = out.put(frame);
-        drop(out);
+        let fits = self.change(|out| out.closed.is_some() || out.put(frame));
         if !fits {
-            return self.close(Reason::Slow);
+            self.close(Reason::Slow);
         }
-        self.ready.notify_one();
+    }
+
+    /// Changes something that whoever waits should look at.
+    fn change<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
+        let mut out = self.out();
+        let changed = change(&mut out);
+        let waiting = out.waiting.take();
+        drop(out);
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+        changed
     }
 
     /// Takes some of what waits, in order; empty when there is nothing.
@@ -117,47 +121,43 @@ impl Session {
     /// # Errors
     /// When the session is over and everything was taken.
     pub(super) fn take_now(&self) -> Result<Vec<Bytes>, Reason> {
-        let mut taken = self.out().take();
-        if taken.is_empty() {
-            match self.outbox.take_now() {
-                Ok(said) => self.sort_in(said),
-                Err(closed) => self.close(reason_of(closed)),
-            }
-            taken = self.out().take();
-        }
-        if taken.is_empty() {
-            let (finish, closed) = {
-                let out = self.out();
-                (out.finish, out.closed)
-            };
-            if let Some(reason) = closed {
-                return Err(reason);
-            }
-            if let Some(reason) = finish {
+        let (taken, over) = {
+            let mut out = self.out();
+            let taken = out.take(&self.outbox);
+            (taken, out.closed.or(out.finish))
+        };
+        match (taken, over) {
+            (Ok(taken), Some(reason)) if taken.is_empty() => {
                 self.close(reason);
-                return Err(reason);
+                Err(reason)
+            }
+            (Ok(taken), _) => {
+                self.floor.metrics.messages_out.inc_by(taken.len() as u64);
+                Ok(taken)
+            }
+            (Err(closed), over) => {
+                let reason = over.unwrap_or(reason_of(closed));
+                self.close(reason);
+                Err(reason)
             }
         }
-        self.floor.metrics.messages_out.inc_by(taken.len() as u64);
-        Ok(taken)
     }
 
-    /// Waits until there may be something to take.
-    pub(super) async fn wait(&self) {
-        if self.out().has_some() {
-            return;
-        }
-        tokio::select! {
-            () = self.ready.notified() => {}
-            said = self.outbox.take(), if !self.end.is_cancelled() => match said {
-                Ok(said) => self.sort_in(said),
-                Err(closed) => self.close(reason_of(closed)),
-            },
-        }
+    /// Waits until there may be something to take, or what carries the session is not this any more.
+    pub(super) async fn wait(&self, transport: Transport) {
+        poll_fn(|cx| self.poll_ready(cx, transport)).await;
     }
 
-    fn sort_in(&self, said: Vec<(MemberId, Arc<SpaceEvent>)>) {
-        self.out().sort_in(said);
+    /// As [`Session::wait`]. Of each transport one task waits at a time.
+    pub(super) fn poll_ready(&self, cx: &mut Context<'_>, transport: Transport) -> Poll<()> {
+        let mut out = self.out();
+        if out.has_some() || out.transport != transport {
+            return Poll::Ready(());
+        }
+        if !out.waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            out.waiting = Some(cx.waker().clone());
+        }
+        self.outbox.poll_ready(cx)
     }
 
     /// Whether so much waits that no more should be asked for.
@@ -195,9 +195,8 @@ impl Session {
         missed: Vec<Arc<SpaceEvent>>,
         told: impl FnOnce(&mut Vec<u8>),
     ) -> bool {
-        let came = self.out().came_in(member, namespace, missed, message(&[], told));
-        self.ready.notify_one();
-        came
+        let told = message(&[], told);
+        self.change(|out| out.came_in(member, namespace, missed, told))
     }
 
     /// A member is out: what waits for it is let go.
@@ -242,14 +241,13 @@ impl Session {
     }
 
     fn move_to(&self, from: Transport, to: Transport) -> bool {
-        let mut out = self.out();
-        if out.transport != from || out.closed.is_some() {
-            return false;
-        }
-        out.transport = to;
-        drop(out);
-        self.ready.notify_one();
-        true
+        self.change(|out| {
+            let moves = out.transport == from && out.closed.is_none();
+            if moves {
+                out.transport = to;
+            }
+            moves
+        })
     }
 
     // --- life --------------------------------------------------------------------------------------------
@@ -311,18 +309,20 @@ impl Session {
 
     /// Ends the session once everything that waits was taken.
     pub(super) fn finish(&self, reason: Reason) {
-        self.out().finish.get_or_insert(reason);
-        self.ready.notify_one();
+        self.change(|out| _ = out.finish.get_or_insert(reason));
     }
 
     /// Ends the session now. What waits is dropped: a client that may come back hears it then.
     pub(super) fn close(&self, reason: Reason) {
-        {
-            let mut out = self.out();
-            if out.closed.is_some() {
-                return;
+        let before = self.change(|out| {
+            let before = out.closed;
+            if before.is_none() {
+                out.close(reason);
             }
-            out.close(reason);
+            before
+        });
+        if before.is_some() {
+            return;
         }
         match reason {
             Reason::Left | Reason::Closed | Reason::SentOut | Reason::Stopping | Reason::Reconnect => {}
@@ -330,7 +330,6 @@ impl Session {
         }
         tracing::debug!(reason = reason.word(), "a channel session ended");
         self.end.cancel();
-        self.ready.notify_one();
         self.outbox.close(Closed::Left);
         if let Some(session) = self.floor.remove(&self.sid)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()

@@ -1,120 +1,181 @@
 //! A session on a WebSocket: what is written, what is read, and moving over from polling.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::Reason;
-use super::session::Session;
-use super::socket::{Heard, Socket, text_frame};
+use super::session::{Session, Transport};
 use crate::config::limits::ENGINE_UPGRADE_DEADLINE;
 use crate::faces::Caller;
+use crate::faces::line::{Fault, Heard, Line, text_frame};
 use crate::wire::engineio::{Packet, decode};
-
-/// While a client reads nothing, what it says is looked at again this late.
-const FULL_PAUSE: Duration = Duration::from_millis(5);
 
 /// What a message of the client leads to, while it goes on.
 type Handling = Pin<Box<dyn Future<Output = Result<(), Reason>> + Send>>;
 
+impl From<Fault> for Reason {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Closed => Self::Closed,
+            Fault::TooLarge | Fault::Exhausted => Self::TooLarge,
+            Fault::Garbled | Fault::Malformed => Self::Malformed,
+            Fault::Stuck => Self::Slow,
+        }
+    }
+}
+
+impl Reason {
+    /// What is said to the other side.
+    pub(super) fn words(self) -> Option<(u16, &'static str)> {
+        Some((self.close_code(), self.word()))
+    }
+}
+
 /// Carries a session from its beginning.
-pub(super) async fn open(session: Arc<Session>, mut socket: Socket, caller: Caller) {
-    let reason = carry(&session, &mut socket, &caller).await;
+pub(super) async fn open(session: Arc<Session>, line: Line, caller: Caller) {
+    let mut carrier = Carrier { session, line, handling: None, listened: false };
+    let reason = carrier.carry(&caller).await;
+    let Carrier { session, line, handling, .. } = carrier;
+    drop(handling);
     session.close(reason);
-    socket.close(session.over().unwrap_or(reason)).await;
+    line.close(session.over().unwrap_or(reason).words()).await;
 }
 
 /// Shows that the WebSocket works, and takes a polling session over.
-pub(super) async fn upgrade(session: Arc<Session>, mut socket: Socket, caller: Caller) {
+pub(super) async fn upgrade(session: Arc<Session>, mut line: Line, caller: Caller) {
     let mut began = false;
-    let probed = timeout(ENGINE_UPGRADE_DEADLINE, probe(&session, &mut socket, &mut began)).await;
+    let probed = timeout(ENGINE_UPGRADE_DEADLINE, probe(&session, &mut line, &mut began)).await;
     if matches!(probed, Ok(Ok(()))) && session.upgrade() {
-        return open(session, socket, caller).await;
+        return open(session, line, caller).await;
     }
     // Another WebSocket's probe goes on.
     if began {
         session.end_probe();
     }
-    socket.close(Reason::Closed).await;
+    line.close(Reason::Closed.words()).await;
 }
 
-async fn probe(session: &Session, socket: &mut Socket, began: &mut bool) -> Result<(), Reason> {
-    let next = async |socket: &mut Socket, wanted: Packet<'static>| {
-        tokio::select! {
-            heard = socket.next() => match heard? {
-                Heard::Text(text) if decode(text.as_str()) == Ok(wanted) => Ok(()),
-                Heard::Text(_) | Heard::Binary(_) => Err(Reason::Malformed),
-            },
-            () = session.ended() => Err(Reason::Closed),
-        }
-    };
-    next(socket, Packet::Ping("probe")).await?;
+async fn probe(session: &Session, line: &mut Line, began: &mut bool) -> Result<(), Reason> {
+    listen(session, line, &Packet::Ping("probe")).await?;
     *began = session.begin_probe();
     if !*began {
         return Err(Reason::Closed);
     }
-    socket.write(&[Bytes::from(text_frame(b"3probe"))]).await?;
-    next(socket, Packet::Upgrade).await
+    line.write(&[Bytes::from(text_frame(b"3probe"))]).await?;
+    listen(session, line, &Packet::Upgrade).await
 }
 
-/// Carries a session until it is over; why.
-async fn carry(session: &Arc<Session>, socket: &mut Socket, caller: &Caller) -> Reason {
-    let mut handling: Option<Handling> = None;
-    let mut known = false;
+/// Waits for one packet, and takes no other.
+async fn listen(session: &Session, line: &mut Line, wanted: &Packet<'static>) -> Result<(), Reason> {
     loop {
-        if !known && session.is_trusted() {
-            known = true;
-            caller.authenticated();
-            socket.trust();
-        }
-        match session.take_now() {
-            Ok(frames) if frames.is_empty() => {}
-            Ok(frames) => {
-                let written = tokio::select! {
-                    written = socket.write(&frames) => written,
-                    () = session.ended() => return Reason::Closed,
-                };
-                if let Err(reason) = written {
-                    return reason;
-                }
+        let heard = tokio::select! {
+            heard = line.next() => heard?,
+            () = session.ended() => return Err(Reason::Closed),
+        };
+        return match heard {
+            Heard::Text(text) if decode(text.as_str()).as_ref() == Ok(wanted) => Ok(()),
+            Heard::Text(_) | Heard::Binary(_) => Err(Reason::Malformed),
+            Heard::Sign => continue,
+        };
+    }
+}
+
+/// A session and what carries it.
+struct Carrier {
+    session: Arc<Session>,
+    line: Line,
+    handling: Option<Handling>,
+    /// The last turn was the client's: now it is the session's, if that has something to say.
+    listened: bool,
+}
+
+/// Who has something to say.
+enum Turn {
+    /// The client.
+    Heard(Heard),
+    /// What it said before was looked after.
+    Handled,
+    /// The session.
+    Told,
+}
+
+impl Carrier {
+    /// Carries the session until it is over; why.
+    async fn carry(&mut self, caller: &Caller) -> Reason {
+        let mut known = false;
+        loop {
+            if !known && self.session.is_trusted() {
+                known = true;
+                caller.authenticated();
+                self.line.trust();
             }
-            Err(reason) => return reason,
+            let turned = match poll_fn(|cx| self.poll_turn(cx)).await {
+                Ok(Turn::Heard(heard)) => {
+                    self.handling = handle(&self.session, heard);
+                    Ok(())
+                }
+                Ok(Turn::Handled) => Ok(()),
+                Ok(Turn::Told) => self.pass_on().await,
+                Err(reason) => Err(reason),
+            };
+            if let Err(reason) = turned {
+                return reason;
+            }
         }
-        let full = session.is_full();
-        let reads = handling.is_none() && !full;
+    }
+
+    /// Whose turn it is. Whoever talks without end does not keep the other from its turn.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<Turn, Reason>> {
+        let listened = std::mem::take(&mut self.listened);
+        if !listened && let Poll::Ready(turn) = self.poll_client(cx) {
+            return Poll::Ready(turn);
+        }
+        if self.session.poll_ready(cx, Transport::WebSocket).is_ready() {
+            return Poll::Ready(Ok(Turn::Told));
+        }
+        if listened { self.poll_client(cx) } else { Poll::Pending }
+    }
+
+    /// The client is heard when what it said before was looked after, and when it takes what is said to it.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<Turn, Reason>> {
+        let turn = if let Some(handling) = &mut self.handling {
+            std::task::ready!(handling.as_mut().poll(cx))?;
+            self.handling = None;
+            Turn::Handled
+        } else if self.session.is_full() {
+            return Poll::Pending; // what is full has something to say, and that is looked at again afterwards
+        } else {
+            Turn::Heard(std::task::ready!(self.line.poll_next(cx))?)
+        };
+        self.listened = true;
+        Poll::Ready(Ok(turn))
+    }
+
+    /// Says what waits, with one call to the system in most cases.
+    async fn pass_on(&mut self) -> Result<(), Reason> {
+        let frames = self.session.take_now()?;
+        if frames.is_empty() {
+            return Ok(());
+        }
         tokio::select! {
-            heard = socket.next(), if reads => match heard {
-                Ok(heard) => handling = Some(handle(session.clone(), heard)),
-                Err(reason) => return reason,
-            },
-            done = finished(&mut handling), if handling.is_some() => {
-                handling = None;
-                if let Err(reason) = done {
-                    return reason;
-                }
-            }
-            () = session.wait() => {}
-            () = tokio::time::sleep(FULL_PAUSE), if full => {}
-            () = session.ended() => return session.over().unwrap_or(Reason::Closed),
-        }
+            biased;
+            written = self.line.write(&frames) => written?,
+            () = self.session.ended() => return Err(Reason::Closed),
+        };
+        Ok(())
     }
 }
 
-fn handle(session: Arc<Session>, heard: Heard) -> Handling {
-    Box::pin(async move {
-        match heard {
-            Heard::Text(text) => session.hear(decode(text.as_str())).await,
-            Heard::Binary(bytes) => session.hear(Ok(Packet::Binary(bytes))).await,
-        }
+fn handle(session: &Arc<Session>, heard: Heard) -> Option<Handling> {
+    let session = session.clone();
+    Some(match heard {
+        Heard::Text(text) => Box::pin(async move { session.hear(decode(text.as_str())).await }),
+        Heard::Binary(bytes) => Box::pin(async move { session.hear(Ok(Packet::Binary(bytes))).await }),
+        Heard::Sign => return None,
     })
-}
-
-async fn finished(handling: &mut Option<Handling>) -> Result<(), Reason> {
-    match handling {
-        Some(handling) => handling.await,
-        None => std::future::pending().await,
-    }
 }

@@ -12,16 +12,17 @@ use bytes::Bytes;
 
 use super::YjsFace;
 use super::address::{Addresses, Open, State, TooMany};
-use super::handshake::Handshake;
-use super::session::{Dialect, Say, talk};
-use super::socket::Closing;
+use super::closing::Closing;
+use super::say::Say;
+use super::session::{Dialect, talk};
 use super::{YJS_HOCUSPOCUS, keep, notice};
 use crate::auth::{Asker, Grant};
 use crate::config::limits::{
-    ADDRESS_MAX_BYTES, DENIALS_PER_SOCKET_MAX, ROOM_TOLD_MAX_BYTES, SOCKET_BUFFER_BYTES,
+    ADDRESS_MAX_BYTES, DENIALS_PER_SOCKET_MAX, MESSAGE_MAX_BYTES, ROOM_TOLD_MAX_BYTES, SOCKET_BUFFER_BYTES,
     UNAUTHENTICATED_MAX_BYTES, UNAUTHENTICATED_MAX_MESSAGES, UNREADABLE_FRAMES_MAX,
 };
 use crate::faces::Caller;
+use crate::faces::line::{Handshake, binary_frame};
 use crate::id::{DocName, PeerId};
 use crate::rooms::{Event, Gone, OpenError, Outbox, RoomClosed};
 use crate::wire::hocuspocus::{Address, Body, Frame, Packet, decode, encode, pong};
@@ -42,10 +43,9 @@ pub(super) async fn open(
     Extension(caller): Extension<Caller>,
     handshake: Handshake,
 ) -> Response {
-    let metrics = face.metrics.clone();
-    handshake.accept(None, &metrics, move |socket| {
-        let outbox = Outbox::new(&face.metrics);
-        talk(socket, Hocuspocus::new(face, caller, outbox.clone()), outbox)
+    handshake.accept(None, MESSAGE_MAX_BYTES, move |line| {
+        let (outbox, metrics) = (Outbox::new(&face.metrics), face.metrics.clone());
+        talk(line, Hocuspocus::new(face, caller, outbox.clone()), outbox, metrics)
     })
 }
 
@@ -78,7 +78,7 @@ impl Dialect for Hocuspocus {
             }
         }
         match decode(&frame) {
-            Ok(Packet::Ping) => say.push(pong()),
+            Ok(Packet::Ping) => say.message(pong()),
             Ok(Packet::Pong) => {}
             Ok(Packet::Frame(read)) if read.address.as_str().len() <= ADDRESS_MAX_BYTES => {
                 self.frame(read, &frame, say).await?;
@@ -117,27 +117,27 @@ impl Dialect for Hocuspocus {
         match event {
             Event::Synced { update, have } => {
                 // The room's own question first: its answer is what brings a provider's counter to zero.
-                say.push(encode(address, &Body::Sync(SyncMessage::Step1(have))));
+                say.message(encode(address, &Body::Sync(SyncMessage::Step1(have))));
                 if let Some(update) = update {
-                    say.push(encode(address, &Body::Sync(SyncMessage::Step2(update))));
+                    say.message(encode(address, &Body::Sync(SyncMessage::Step2(update))));
                 }
             }
             Event::Edited(edited) => {
                 let frame = || encode(address, &Body::Sync(SyncMessage::Update(edited.update.clone())));
-                say.push(shared(address, &edited.frames, frame));
+                say.frame(shared(address, &edited.frames, frame));
             }
             Event::Present(present) => {
                 let frame = || encode(address, &Body::Awareness(present.update.clone()));
-                say.push(shared(address, &present.frames, frame));
+                say.frame(shared(address, &present.frames, frame));
             }
             Event::Saved { edits } => say_often(say, edits, &encode(address, &Body::SyncStatus(true))),
             Event::Refused { edits, .. } => {
                 say_often(say, edits, &encode(address, &Body::SyncStatus(false)));
             }
-            Event::Told(text) => say.push(encode(address, &Body::Stateless(text))),
+            Event::Told(text) => say.message(encode(address, &Body::Stateless(text))),
             Event::Stored(state) => {
                 let text = notice::stored(state);
-                say.push(encode(address, &Body::Stateless(text)));
+                say.message(encode(address, &Body::Stateless(text)));
             }
             Event::Lagged => self.lagged.push(peer),
             Event::Gone(Gone::Stopping) => return Err(Closing::RESTART),
@@ -205,7 +205,7 @@ impl Hocuspocus {
             (Some(State::Open(open)), Body::Close(_)) => {
                 tracing::debug!(person = open.grant.person(), "left a document");
                 self.addresses.forget(&address);
-                say.push(encode(&address, &Body::Close(Some(LEFT.to_owned()))));
+                say.message(encode(&address, &Body::Close(Some(LEFT.to_owned()))));
             }
             (_, Body::Close(_)) => {
                 self.addresses.forget(&address);
@@ -257,7 +257,7 @@ impl Hocuspocus {
             self.caller.authenticated();
         }
         self.newcomers.push((peer.id(), grant.clone()));
-        say.push(encode(address, &Body::Authenticated { read_only: !grant.may_write() }));
+        say.message(encode(address, &Body::Authenticated { read_only: !grant.may_write() }));
         expect_goodbye(peer.who().await);
         let open = Open { peer, grant, asked_before: None };
         let before = self.addresses.put(address, State::Open(open)).map_err(|TooMany| self.flooded())?;
@@ -275,7 +275,7 @@ impl Hocuspocus {
             }
             // Somebody else took the place: the client says again who is there.
             Some(State::Open(_)) => {
-                say.push(encode(address, &Body::QueryAwareness));
+                say.message(encode(address, &Body::QueryAwareness));
                 Ok(())
             }
             None => Ok(()),
@@ -288,7 +288,7 @@ impl Hocuspocus {
         let same =
             open.grant.holds() && open.grant.person() == grant.person() && open.grant.role() == grant.role();
         if same {
-            say.push(encode(address, &Body::Authenticated { read_only: !grant.may_write() }));
+            say.message(encode(address, &Body::Authenticated { read_only: !grant.may_write() }));
         }
         same
     }
@@ -313,7 +313,7 @@ impl Hocuspocus {
         if self.denials > DENIALS_PER_SOCKET_MAX {
             return Err(Closing::UNAUTHORIZED);
         }
-        say.push(encode(address, &Body::Denied(why.to_owned())));
+        say.message(encode(address, &Body::Denied(why.to_owned())));
         let denied = State::Denied { asked: None, presence: None, missed: 0 };
         self.addresses.put(address, denied).map_err(|TooMany| self.flooded())?;
         Ok(())
@@ -363,14 +363,15 @@ fn expect_goodbye(_handed: Result<(), RoomClosed>) {}
 /// The frame of an event. Plain addresses of a room are all the same; one with a session is its own.
 fn shared(address: &Address, frames: &crate::rooms::Frames, frame: impl FnOnce() -> Bytes) -> Bytes {
     match address.session() {
-        None => frames.get(YJS_HOCUSPOCUS, frame),
-        Some(_) => frame(),
+        None => frames.get(YJS_HOCUSPOCUS, || binary_frame(&frame())),
+        Some(_) => binary_frame(&frame()),
     }
 }
 
 /// One answer for each edit, since providers count them.
 fn say_often(say: &mut Say, times: u32, frame: &Bytes) {
-    say.extend((0..times).map(|_| frame.clone()));
+    let frame = binary_frame(frame);
+    (0..times).for_each(|_| say.frame(frame.clone()));
 }
 
 /// What may be kept for somebody who is not let in.

@@ -4,11 +4,11 @@
 //! how a credential is checked.
 
 mod address;
-mod handshake;
+mod closing;
 mod hocuspocus;
 mod notice;
+mod say;
 mod session;
-mod socket;
 mod ywebsocket;
 
 use axum::Router;

@@ -4,23 +4,23 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 
-use super::socket::{Closing, Heard, Socket};
+use super::closing::Closing;
+use super::say::Say;
 use crate::auth::Grant;
 use crate::clock::Stopwatch;
 use crate::config::limits::{
     AUTHENTICATION_DEADLINE, IDLE_DEAD, OUTBOX_LAG_MAX, PING_INTERVAL, QUIET_MAX, SOCKET_TICK,
 };
+use crate::faces::line::{Fault, Heard, Line, PING};
 use crate::id::PeerId;
 use crate::rooms::{Event, Outbox};
-
-/// Frames to be said now, in order.
-pub(super) type Say = Vec<Bytes>;
+use crate::telemetry::Metrics;
 
 /// The part of a socket that knows its dialect.
 pub(super) trait Dialect: Send {
@@ -66,32 +66,38 @@ pub(super) trait Dialect: Send {
 }
 
 /// Talks until one side closes. The peers leave their rooms before the goodbyes, so that nobody sees a ghost.
-pub(super) async fn talk<D: Dialect>(socket: Socket, dialect: D, outbox: Outbox) {
-    let mut session = Session::new(socket, dialect, outbox);
+pub(super) async fn talk<D: Dialect>(line: Line, dialect: D, outbox: Outbox, metrics: Metrics) {
+    let mut session = Session::new(line, dialect, outbox, metrics);
     let closing = D::closing(session.run().await);
-    let Session { socket, dialect, outbox, .. } = session;
+    let Session { line, dialect, outbox, .. } = session;
     drop(dialect);
     drop(outbox);
     if let Closing::Code(code, reason) = closing {
         tracing::debug!(code, reason, "closing a socket");
     }
-    socket.close(closing).await;
+    line.close(closing.words()).await;
 }
 
 struct Session<D> {
-    socket: Socket,
+    line: Line,
     dialect: D,
     outbox: Outbox,
+    metrics: Metrics,
     tick: Interval,
+    /// When something was last heard, and said.
+    heard: Stopwatch,
+    said: Stopwatch,
     pinged: Stopwatch,
+    /// The last turn was the other side's: now it is somebody else's, if anybody wants it.
+    listened: bool,
     /// Gone once somebody is logged in. Traffic does not move it.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 /// What a turn begins with.
 enum Turn {
-    Heard(Result<Heard, Closing>),
-    Told(Vec<(PeerId, Event)>),
+    Heard(Result<Heard, Fault>),
+    Told,
     Tick,
     TooLate,
 }
@@ -99,11 +105,13 @@ enum Turn {
 type Ending = (PeerId, Pin<Box<dyn Future<Output = ()> + Send>>);
 
 impl<D: Dialect> Session<D> {
-    fn new(socket: Socket, dialect: D, outbox: Outbox) -> Self {
+    fn new(line: Line, dialect: D, outbox: Outbox, metrics: Metrics) -> Self {
         let mut tick = interval(SOCKET_TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let deadline = Some(Box::pin(sleep(AUTHENTICATION_DEADLINE)));
-        Self { socket, dialect, outbox, tick, pinged: Stopwatch::start(), deadline }
+        let now = Stopwatch::start();
+        let (heard, said, pinged) = (now, now, now);
+        Self { line, dialect, outbox, metrics, tick, heard, said, pinged, listened: false, deadline }
     }
 
     /// Turn after turn, as long as every grant holds. The end of a grant interrupts whatever the socket waits for.
@@ -135,76 +143,114 @@ impl<D: Dialect> Session<D> {
         }
         if self.deadline.is_some() && self.dialect.admitted() {
             self.deadline = None;
-            self.socket.trust();
+            self.line.trust();
         }
     }
 
     async fn turn(&mut self) -> Result<(), Closing> {
-        let mut say = Say::new();
-        match self.wait().await {
-            Turn::Heard(heard) => {
-                match heard? {
-                    Heard::Frame(frame) => self.dialect.heard(frame, &mut say).await?,
-                    Heard::Text => self.dialect.heard_text()?,
-                    Heard::Sign => self.dialect.heard_sign().await,
-                }
-                self.say(&mut say).await?;
-                if self.dialect.asks_for_sign() {
-                    self.socket.ping().await?;
-                }
-            }
-            Turn::Told(events) => {
-                for (peer, event) in events {
-                    self.dialect.told(peer, event, &mut say)?;
-                    self.say(&mut say).await?;
-                }
-            }
+        match poll_fn(|cx| self.poll_turn(cx)).await {
+            Turn::Heard(heard) => self.hear(heard?).await?,
+            Turn::Told => self.pass_on().await?,
             Turn::Tick => self.look_after().await?,
             Turn::TooLate => return Err(Closing::TIMEOUT),
         }
-        self.socket.flush().await?;
         self.dialect.drained().await;
         Ok(())
     }
 
-    async fn wait(&mut self) -> Turn {
-        let deadline = self.deadline.as_mut();
-        let too_late = async move {
-            match deadline {
-                Some(deadline) => deadline.as_mut().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            heard = self.socket.next() => Turn::Heard(heard),
-            events = self.outbox.take() => Turn::Told(events),
-            _ = self.tick.tick() => Turn::Tick,
-            () = too_late => Turn::TooLate,
+    /// Whose turn it is. Whoever talks without end does not keep the others from theirs.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        let too_late = |deadline: &mut Pin<Box<Sleep>>| deadline.as_mut().poll(cx).is_ready();
+        if self.deadline.as_mut().is_some_and(too_late) {
+            return Poll::Ready(Turn::TooLate);
         }
+        let listened = std::mem::take(&mut self.listened);
+        if !listened && let Poll::Ready(turn) = self.poll_heard(cx) {
+            return Poll::Ready(turn);
+        }
+        if self.outbox.poll_ready(cx).is_ready() {
+            return Poll::Ready(Turn::Told);
+        }
+        if self.tick.poll_tick(cx).is_ready() {
+            return Poll::Ready(Turn::Tick);
+        }
+        if listened { self.poll_heard(cx) } else { Poll::Pending }
+    }
+
+    fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        let heard = std::task::ready!(self.line.poll_next(cx));
+        self.listened = true;
+        Poll::Ready(Turn::Heard(heard))
+    }
+
+    async fn hear(&mut self, heard: Heard) -> Result<(), Closing> {
+        self.heard = Stopwatch::start();
+        let mut say = Say::default();
+        match heard {
+            Heard::Binary(frame) => {
+                self.metrics.messages_in.inc();
+                self.dialect.heard(frame, &mut say).await?;
+            }
+            Heard::Text(_) => {
+                self.metrics.messages_in.inc();
+                self.dialect.heard_text()?;
+            }
+            Heard::Sign => self.dialect.heard_sign().await,
+        }
+        self.say(&mut say).await?;
+        if self.dialect.asks_for_sign() {
+            self.line.write(&[PING]).await?;
+        }
+        Ok(())
+    }
+
+    /// Says what rooms said, all of it with one call to the system in most cases.
+    async fn pass_on(&mut self) -> Result<(), Closing> {
+        let mut say = Say::default();
+        for (peer, event) in self.outbox.take_now() {
+            let told = self.dialect.told(peer, event, &mut say);
+            if told.is_err() || say.is_large() {
+                self.say(&mut say).await?;
+                told?;
+            }
+        }
+        self.say(&mut say).await
     }
 
     async fn say(&mut self, say: &mut Say) -> Result<(), Closing> {
-        for frame in say.drain(..) {
-            self.socket.feed(frame).await?;
-            if self.outbox.lagging_for().is_some_and(|behind| behind > OUTBOX_LAG_MAX) {
-                return Err(Closing::TIMEOUT);
-            }
+        let messages = say.messages();
+        if messages == 0 {
+            return Ok(());
+        }
+        let waited = self.line.write(say.pieces()).await?;
+        *say = Say::default();
+        self.metrics.messages_out.inc_by(messages);
+        self.said = Stopwatch::start();
+        if waited > SOCKET_TICK {
+            // A reader that made room after a while is alive, even if this side was too busy writing to hear it.
+            self.heard = self.said;
+        }
+        // Whoever is behind makes this side wait.
+        if !waited.is_zero() && self.outbox.lagging_for().is_some_and(|behind| behind > OUTBOX_LAG_MAX) {
+            return Err(Closing::TIMEOUT);
         }
         Ok(())
     }
 
     async fn look_after(&mut self) -> Result<(), Closing> {
-        if self.socket.silent_for() >= IDLE_DEAD {
+        if self.heard.elapsed() >= IDLE_DEAD {
             return Err(Closing::TIMEOUT);
         }
         if due(self.pinged.elapsed(), PING_INTERVAL) {
             self.pinged = Stopwatch::start();
-            self.socket.ping().await?;
+            self.line.write(&[PING]).await?;
         }
-        if due(self.socket.quiet_for(), QUIET_MAX)
+        if due(self.said.elapsed(), QUIET_MAX)
             && let Some(frame) = self.dialect.sign_of_life()
         {
-            self.socket.feed(frame).await?;
+            let mut say = Say::default();
+            say.message(frame);
+            self.say(&mut say).await?;
         }
         Ok(())
     }

@@ -10,13 +10,14 @@ use axum::http::{HeaderValue, Uri};
 use axum::response::Response;
 use bytes::Bytes;
 
-use super::handshake::Handshake;
-use super::session::{Dialect, Say, talk};
-use super::socket::Closing;
+use super::closing::Closing;
+use super::say::Say;
+use super::session::{Dialect, talk};
 use super::{YJS_PLAIN, YjsFace, keep};
 use crate::auth::Grant;
-use crate::config::limits::UNREADABLE_FRAMES_MAX;
+use crate::config::limits::{MESSAGE_MAX_BYTES, UNREADABLE_FRAMES_MAX};
 use crate::faces::Caller;
+use crate::faces::line::{Handshake, binary_frame};
 use crate::id::{DocName, PeerId};
 use crate::rooms::{Event, Gone, OpenError, Outbox, Peer};
 use crate::telemetry::Metrics;
@@ -34,23 +35,25 @@ pub(super) async fn open(
 ) -> Response {
     let subprotocol = handshake.offered(SUBPROTOCOL);
     let asked = enter(&face, &caller, &uri, subprotocol.as_ref());
-    let metrics = face.metrics.clone();
-    handshake.accept(subprotocol, &metrics, move |mut socket| async move {
+    handshake.accept(subprotocol, MESSAGE_MAX_BYTES, move |mut line| async move {
         let outbox = Outbox::new(&face.metrics);
         let opened = match asked {
             Ok((doc, grant)) => {
-                socket.trust();
+                line.trust();
                 caller.authenticated();
                 join(&face, &doc, &grant, &outbox).await.map(|peer| (peer, grant))
             }
             Err(closing) => Err(closing),
         };
         match opened {
-            Ok((peer, grant)) => talk(socket, YWebsocket::new(peer, grant, face.metrics), outbox).await,
+            Ok((peer, grant)) => {
+                let dialect = YWebsocket::new(peer, grant, face.metrics.clone());
+                talk(line, dialect, outbox, face.metrics).await;
+            }
             Err(closing) => {
                 face.metrics.refuse("log_in");
                 tracing::info!(from = %caller.address, ?closing, "refused to open a document");
-                socket.close(closing).await;
+                line.close(closing.words()).await;
             }
         }
     })
@@ -158,20 +161,21 @@ impl Dialect for YWebsocket {
                 // The first question opens the talk; the first answer follows it alone.
                 let opening = !std::mem::replace(&mut self.greeted, true);
                 if opening || update.is_none() || self.answered {
-                    say.push(encode(&Message::Sync(SyncMessage::Step1(have))));
+                    say.message(encode(&Message::Sync(SyncMessage::Step1(have))));
                 }
                 if let Some(update) = update {
                     self.answered = true;
-                    say.push(encode(&Message::Sync(SyncMessage::Step2(update))));
+                    say.message(encode(&Message::Sync(SyncMessage::Step2(update))));
                 }
             }
-            Event::Edited(edited) => say.push(
-                edited
+            Event::Edited(edited) => say.frame(edited.frames.get(YJS_PLAIN, || {
+                binary_frame(&encode(&Message::Sync(SyncMessage::Update(edited.update.clone()))))
+            })),
+            Event::Present(present) => say.frame(
+                present
                     .frames
-                    .get(YJS_PLAIN, || encode(&Message::Sync(SyncMessage::Update(edited.update.clone())))),
+                    .get(YJS_PLAIN, || binary_frame(&encode(&Message::Awareness(present.update.clone())))),
             ),
-            Event::Present(present) => say
-                .push(present.frames.get(YJS_PLAIN, || encode(&Message::Awareness(present.update.clone())))),
             // There is no word for these in this dialect.
             Event::Saved { .. } | Event::Refused { .. } | Event::Told(_) | Event::Stored(_) => {}
             Event::Lagged => self.lagged = true,

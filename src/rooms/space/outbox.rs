@@ -5,9 +5,9 @@
 //! sockets or frames.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::Notify;
+use std::task::{Context, Poll, Waker};
 
 use super::event::{MemberId, SpaceEvent};
 use crate::config::limits::{OUTBOX_TAKE_MAX_BYTES, SPACE_OUTBOX_MAX_BYTES};
@@ -63,7 +63,6 @@ pub(super) struct Way(Arc<Shared>);
 
 struct Shared {
     queue: Mutex<Queue>,
-    ready: Notify,
     most: usize,
     metrics: Metrics,
 }
@@ -73,6 +72,8 @@ struct Queue {
     slots: VecDeque<(MemberId, Arc<SpaceEvent>)>,
     bytes: usize,
     closed: Option<Closed>,
+    /// Who takes, while nothing is there; woken once.
+    waiting: Option<Waker>,
 }
 
 impl SpaceOutbox {
@@ -85,8 +86,7 @@ impl SpaceOutbox {
     /// The same with another bound, in bytes.
     #[must_use]
     pub fn with_bound(metrics: &Metrics, most: usize) -> Self {
-        let (queue, ready) = (Mutex::default(), Notify::new());
-        let way = Way(Arc::new(Shared { queue, ready, most, metrics: metrics.clone() }));
+        let way = Way(Arc::new(Shared { queue: Mutex::default(), most, metrics: metrics.clone() }));
         Self(Arc::new(Reader(way)))
     }
 
@@ -101,8 +101,20 @@ impl SpaceOutbox {
             if !taken.is_empty() {
                 return Ok(taken);
             }
-            self.0.0.0.ready.notified().await;
+            poll_fn(|cx| self.poll_ready(cx)).await;
         }
+    }
+
+    /// Ready when something is there, or nothing comes any more. One task waits at a time.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut queue = self.0.0.lock();
+        if !queue.slots.is_empty() || queue.closed.is_some() {
+            return Poll::Ready(());
+        }
+        if !queue.waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            queue.waiting = Some(cx.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// As [`SpaceOutbox::take`], without waiting: empty when nothing is there.
@@ -165,9 +177,8 @@ impl Way {
     pub(super) fn close(&self, why: Closed) {
         let mut queue = self.lock();
         let freed = queue.close(why);
-        drop(queue);
+        wake(queue);
         self.0.metrics.outbox_bytes.dec_by(freed as i64);
-        self.0.ready.notify_one();
     }
 
     /// Whether a kept message up to this number still waits.
@@ -191,17 +202,15 @@ impl Way {
         }
         if !queue.slots.is_empty() && queue.bytes + more > self.0.most {
             let freed = queue.close(Closed::Overflow);
-            drop(queue);
+            wake(queue);
             self.0.metrics.outbox_bytes.dec_by(freed as i64);
             self.0.metrics.refuse(Closed::Overflow.word());
-            self.0.ready.notify_one();
             return false;
         }
         queue.bytes += more;
         queue.slots.push_back((member, event.clone()));
-        drop(queue);
         self.0.metrics.outbox_bytes.inc_by(more as i64);
-        self.0.ready.notify_one();
+        wake(queue);
         true
     }
 
@@ -215,6 +224,15 @@ impl Queue {
         self.closed.get_or_insert(why);
         self.slots = VecDeque::new();
         std::mem::take(&mut self.bytes)
+    }
+}
+
+/// Wakes who waits, once the queue is free.
+fn wake(mut queue: MutexGuard<'_, Queue>) {
+    let waiting = queue.waiting.take();
+    drop(queue);
+    if let Some(waiting) = waiting {
+        waiting.wake();
     }
 }
 

@@ -1,0 +1,145 @@
+//! The bytes below one WebSocket: the TCP stream as the door handed it on, and what may still be read from it.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::faces::door::{DoorStream, Seat};
+
+/// Pieces written with one call to the system.
+const PIECES_AT_ONCE: usize = 32;
+
+/// A TCP stream that holds its seat.
+pub(super) struct Wire {
+    tcp: TcpStream,
+    end: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// How many bytes may still be read; `None`: any number.
+    pub(super) allowance: Option<usize>,
+    _seat: Arc<Seat>,
+}
+
+/// How far a piece of writing has come.
+#[derive(Default)]
+pub(super) struct Progress {
+    piece: usize,
+    /// Of this piece.
+    bytes: usize,
+    written: usize,
+}
+
+impl Wire {
+    pub(super) fn new(stream: DoorStream, allowance: usize) -> Self {
+        let (tcp, end, seat) = stream.into_parts();
+        Self { tcp, end, allowance: Some(allowance), _seat: seat }
+    }
+
+    /// Whether the door takes the connection away.
+    pub(super) fn ended(&mut self, cx: &mut Context<'_>) -> bool {
+        self.end.as_mut().poll(cx).is_ready()
+    }
+
+    /// Writes all pieces, one behind the other.
+    pub(super) fn poll_write_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[Bytes],
+        progress: &mut Progress,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            let wrote = match pieces.get(progress.piece..).unwrap_or_default() {
+                [] => return Poll::Ready(Ok(())),
+                [last] => {
+                    let rest = last.get(progress.bytes..).unwrap_or_default();
+                    Pin::new(&mut self.tcp).poll_write(cx, rest)
+                }
+                rest => {
+                    let mut slices = [IoSlice::new(&[]); PIECES_AT_ONCE];
+                    for (slice, piece) in slices.iter_mut().zip(rest) {
+                        *slice = IoSlice::new(piece);
+                    }
+                    let mut slices = slices.get_mut(..rest.len().min(PIECES_AT_ONCE)).unwrap_or_default();
+                    IoSlice::advance_slices(&mut slices, progress.bytes);
+                    Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
+                }
+            };
+            match wrote {
+                Poll::Ready(Ok(0)) if !progress.is_at_empty(pieces) => {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                Poll::Ready(Ok(wrote)) => progress.advance(pieces, wrote),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Reads something and forgets it; how much.
+    pub(super) fn poll_skip(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut scratch = [0; 1024];
+        let mut buf = ReadBuf::new(&mut scratch);
+        Pin::new(&mut self.tcp).poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
+    }
+}
+
+impl Progress {
+    /// In all, in bytes.
+    pub(super) fn written(&self) -> usize {
+        self.written
+    }
+
+    /// Whether the piece in turn says nothing: writing it writes nothing.
+    fn is_at_empty(&self, pieces: &[Bytes]) -> bool {
+        pieces.get(self.piece).is_none_or(Bytes::is_empty)
+    }
+
+    fn advance(&mut self, pieces: &[Bytes], wrote: usize) {
+        self.bytes += wrote;
+        self.written += wrote;
+        while let Some(piece) = pieces.get(self.piece)
+            && self.bytes >= piece.len()
+        {
+            self.bytes -= piece.len();
+            self.piece += 1;
+        }
+    }
+}
+
+/// A wire for one look at it, by somebody who does not wait: what is not ready now would block.
+pub(super) struct Glance<'a, 'b>(pub(super) &'a mut Wire, pub(super) &'a mut Context<'b>);
+
+impl Read for Glance<'_, '_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let Self(wire, cx) = self;
+        if wire.allowance == Some(0) {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        let mut buf = ReadBuf::new(buf);
+        now(Pin::new(&mut wire.tcp).poll_read(cx, &mut buf))?;
+        let read = buf.filled().len();
+        wire.allowance = wire.allowance.map(|left| left.saturating_sub(read));
+        Ok(read)
+    }
+}
+
+impl Write for Glance<'_, '_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        now(Pin::new(&mut self.0.tcp).poll_write(self.1, buf))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(()) // nothing is held back below
+    }
+}
+
+fn now<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
+    match poll {
+        Poll::Ready(done) => done,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}

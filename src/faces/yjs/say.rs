@@ -1,0 +1,55 @@
+//! What a socket says next: whole frames, in order.
+
+use bytes::Bytes;
+
+use crate::config::limits::OUTBOX_TAKE_MAX_BYTES;
+use crate::faces::line::{binary_frame, binary_head};
+
+/// A longer message is not copied behind its head.
+const COPIED_MAX_BYTES: usize = 1024;
+
+/// Messages to be said now, in order.
+#[derive(Default)]
+pub(super) struct Say {
+    pieces: Vec<Bytes>,
+    bytes: usize,
+    messages: u64,
+}
+
+impl Say {
+    /// A message.
+    pub(super) fn message(&mut self, message: Bytes) {
+        if message.len() <= COPIED_MAX_BYTES {
+            return self.frame(binary_frame(&message));
+        }
+        self.put(binary_head(message.len()));
+        self.put(message);
+        self.messages += 1;
+    }
+
+    /// A message that is framed already, as `binary_frame` does: others are told the same.
+    pub(super) fn frame(&mut self, frame: Bytes) {
+        self.put(frame);
+        self.messages += 1;
+    }
+
+    fn put(&mut self, piece: Bytes) {
+        self.bytes += piece.len();
+        self.pieces.push(piece);
+    }
+
+    /// The bytes on the wire.
+    pub(super) fn pieces(&self) -> &[Bytes] {
+        &self.pieces
+    }
+
+    /// How many messages that is.
+    pub(super) fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Whether it should go out before there is more of it.
+    pub(super) fn is_large(&self) -> bool {
+        self.bytes >= OUTBOX_TAKE_MAX_BYTES
+    }
+}
