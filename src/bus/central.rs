@@ -130,7 +130,7 @@ impl Central {
         }
     }
 
-    pub(super) async fn get(&self, key: &str) -> Option<Option<Bytes>> {
+    pub(super) async fn get(&self, key: &str) -> Option<Option<(Bytes, Option<Duration>)>> {
         self.with(|mut sender| async move { sender.get(key).await }).await
     }
 

@@ -33,6 +33,8 @@ pub use self::message::{
     Begun, Consumer, Delivery, Heard, Message, Missed, Pattern, PublishError, Published, Undelivered,
 };
 
+pub use self::shared::{Found, LookedUp};
+
 use self::central::Central;
 use self::embedded::Embedded;
 use self::exchange::Exchange;

@@ -29,6 +29,29 @@ const SEEN: u8 = 2;
 /// Removed by this office; the server does not know yet.
 const GONE: u8 = 3;
 
+/// A copy whose life differs by less is the same.
+const COPY_SLACK_MS: u64 = 5_000;
+
+/// What is known of a shared key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LookedUp {
+    /// It is there, or was when the central server could be asked the last time.
+    There(Found),
+    /// It is not there.
+    Missing,
+    /// The central server cannot be asked, and nothing is known here.
+    Unknown,
+}
+
+/// A shared key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// What it holds.
+    pub value: Bytes,
+    /// When its life ends, in milliseconds since 1970; `None`: never.
+    pub until_ms: Option<u64>,
+}
+
 /// A copy: what kind, until when (0: for ever), and the value.
 struct Copy {
     kind: u8,
@@ -41,6 +64,10 @@ impl Copy {
         let (kind, rest) = stored.split_first()?;
         let (until, value) = rest.split_first_chunk::<8>()?;
         Some(Self { kind: *kind, until_ms: u64::from_be_bytes(*until), value: stored.slice_ref(value) })
+    }
+
+    fn found(self) -> Found {
+        Found { value: self.value, until_ms: (self.until_ms != 0).then_some(self.until_ms) }
     }
 
     fn written(&self) -> Bytes {
@@ -71,31 +98,49 @@ impl Bus {
     /// Reads a key that other servers may have put.
     ///
     /// # Errors
-    /// When neither the central server nor the disk answers.
+    /// When the disk refuses.
     pub async fn get_shared(&self, key: &str) -> Result<Option<Bytes>, BusError> {
+        Ok(match self.look_up(key).await? {
+            LookedUp::There(found) => Some(found.value),
+            LookedUp::Missing | LookedUp::Unknown => None,
+        })
+    }
+
+    /// Reads a key that other servers may have put, with what is known of its life.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn look_up(&self, key: &str) -> Result<LookedUp, BusError> {
         let central = &self.0.central;
-        let said = if central.is_configured() { central.get(key).await } else { None };
+        let asked = central.is_configured();
+        let said = if asked { central.get(key).await } else { None };
         let copy = self.copy(key)?;
         let Some(said) = said else {
-            return Ok(copy.filter(|copy| copy.kind != GONE).map(|copy| copy.value));
+            return Ok(match copy {
+                Some(copy) if copy.kind != GONE => LookedUp::There(copy.found()),
+                None if asked => LookedUp::Unknown,
+                _ => LookedUp::Missing,
+            });
         };
-        match (&said, copy) {
-            (Some(value), copy) if copy.as_ref().is_none_or(|copy| copy.value != *value) => {
-                let seen = Copy { kind: SEEN, until_ms: 0, value: value.clone() };
-                if let Err(error) = self.keep(key, &seen, Some(BUS_COPY_LIFE)) {
-                    tracing::debug!(%error, "a key was not copied");
+        let Some((value, life)) = said else {
+            return match copy {
+                // The server does not know it yet.
+                Some(copy) if copy.kind == OWN && central.owing.load(Ordering::Acquire) => {
+                    Ok(LookedUp::There(copy.found()))
                 }
+                Some(_) => self.0.local.delete(&local(key)).map(|_| LookedUp::Missing),
+                None => Ok(LookedUp::Missing),
+            };
+        };
+        let until_ms = life.map_or(0, |life| until(&self.0.clock, life));
+        if copy.is_none_or(|copy| copy.value != value || copy.until_ms.abs_diff(until_ms) > COPY_SLACK_MS) {
+            let life = life.map_or(BUS_COPY_LIFE, |life| life.min(BUS_COPY_LIFE));
+            let seen = Copy { kind: SEEN, until_ms, value: value.clone() };
+            if let Err(error) = self.keep(key, &seen, Some(life)) {
+                tracing::debug!(%error, "a key was not copied");
             }
-            // The server does not know it yet.
-            (None, Some(copy)) if copy.kind == OWN && central.owing.load(Ordering::Acquire) => {
-                return Ok(Some(copy.value));
-            }
-            (None, Some(_)) => {
-                self.0.local.delete(&local(key))?;
-            }
-            _ => {}
         }
-        Ok(said)
+        Ok(LookedUp::There(Found { value, until_ms: (until_ms != 0).then_some(until_ms) }))
     }
 
     /// Removes a key that other servers read too.

@@ -49,7 +49,13 @@ impl Channels {
             auth.ask_app(app);
         }
         let options = config.loomio.clone();
-        let face = LoomioFace { auth: auth.clone(), bus: bus.clone(), metrics: metrics.clone(), options };
+        let face = LoomioFace {
+            auth: auth.clone(),
+            bus: bus.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            options,
+        };
         let bots = Bots::new(outbound, clock.clone(), metrics.clone());
         let routes = loomio::routes(face.clone());
         let loomio = LoomioChannels::new(face, bots);

@@ -16,7 +16,8 @@ use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
-    IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, TlsMode, Value,
+    IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError,
+    TlsMode, Value,
 };
 use tokio::task::JoinHandle;
 
@@ -138,9 +139,23 @@ impl Sender {
         within(CENTRAL_ANSWER_MAX, asked).await
     }
 
-    pub(super) async fn get(&mut self, key: &str) -> Result<Option<Bytes>, Why> {
-        let found: Option<Vec<u8>> = self.ask(redis::cmd("GET").arg(key)).await?;
-        Ok(found.map(Bytes::from))
+    async fn ask_all<T: FromRedisValue>(&mut self, commands: &Pipeline) -> Result<T, Why> {
+        let asked = async {
+            match self {
+                Self::Single(line) => commands.query_async(line).await,
+                Self::Cluster(line) => commands.query_async(line.as_mut()).await,
+            }
+        };
+        within(CENTRAL_ANSWER_MAX, asked).await
+    }
+
+    /// A text, and how long it still lives; `None` for the life: for ever.
+    pub(super) async fn get(&mut self, key: &str) -> Result<Option<(Bytes, Option<Duration>)>, Why> {
+        let mut both = redis::pipe();
+        both.atomic().get(key).pttl(key);
+        let found: (Option<Vec<u8>>, i64) = self.ask_all(&both).await?;
+        let (Some(text), left_ms) = found else { return Ok(None) };
+        Ok(Some((text.into(), u64::try_from(left_ms).ok().map(Duration::from_millis))))
     }
 
     pub(in crate::bus) async fn set(

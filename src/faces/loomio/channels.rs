@@ -30,6 +30,8 @@ struct Watched {
     members: Vec<MemberId>,
     /// The rooms it opened when last looked at; `None`: nobody knew it, whatever rooms an old session has.
     rooms: Option<Vec<Room>>,
+    /// When what stands behind it has had its time, as far as that is known.
+    until_ms: Option<u64>,
     local: bool,
     /// As long as somebody is here, the session is in use.
     grant: Option<Grant>,
@@ -42,6 +44,7 @@ struct Badge {
     token: Arc<str>,
     local: bool,
     rooms: Option<Vec<Room>>,
+    until_ms: Option<u64>,
     grant: Option<Grant>,
 }
 
@@ -63,6 +66,7 @@ impl Dialect for Channels {
             let watched = here.entry(badge.token.clone()).or_insert_with(|| Watched {
                 members: Vec::new(),
                 rooms: badge.rooms.clone(),
+                until_ms: badge.until_ms,
                 local: badge.local,
                 grant: badge.grant.clone(),
                 missed: false,
@@ -107,11 +111,11 @@ impl Channels {
             _ if self.face.options.keep_rooms => OldRooms::Kept,
             _ => OldRooms::Dropped,
         };
-        let (rooms, grant) = match &standing {
-            Standing::Known(rooms) => (Some(rooms.clone()), None),
-            Standing::Ours(rooms, grant) => (Some(rooms.clone()), Some(grant.clone())),
-            Standing::Ended => (Some(Vec::new()), None),
-            Standing::Missing | Standing::Unsure => (None, None),
+        let (rooms, until_ms, grant) = match &standing {
+            Standing::Known(rooms, until_ms) => (Some(rooms.clone()), *until_ms, None),
+            Standing::Ours(rooms, grant) => (Some(rooms.clone()), None, Some(grant.clone())),
+            Standing::Ended => (Some(Vec::new()), None, None),
+            Standing::Missing | Standing::Unsure => (None, None, None),
         };
         Accepted {
             space: self.space.clone(),
@@ -119,7 +123,7 @@ impl Channels {
             person: (!token.is_empty()).then(|| person(&token)),
             recover: true,
             old_rooms,
-            state: Arc::new(Badge { token: token.into(), local, rooms, grant }),
+            state: Arc::new(Badge { token: token.into(), local, rooms, until_ms, grant }),
         }
     }
 
@@ -161,11 +165,15 @@ impl Channels {
         for (token, local) in tokens {
             let standing = self.face.standing(&token, local).await;
             match standing {
-                Standing::Known(rooms) | Standing::Ours(rooms, _) => {
+                Standing::Known(rooms, until_ms) => {
                     known += 1;
-                    self.bring_in_line(&token, rooms).await;
+                    self.bring_in_line(&token, rooms, until_ms).await;
                 }
-                Standing::Ended => self.bring_in_line(&token, Vec::new()).await,
+                Standing::Ours(rooms, _) => {
+                    known += 1;
+                    self.bring_in_line(&token, rooms, None).await;
+                }
+                Standing::Ended => self.bring_in_line(&token, Vec::new(), None).await,
                 Standing::Missing => gone.push(token),
                 Standing::Unsure => {}
             }
@@ -173,13 +181,18 @@ impl Channels {
         self.look_at_missing(&gone, known).await;
     }
 
-    /// A key that is gone twice in a row was taken away. When all of many are gone at once, the server that had them
-    /// came back empty, and says nothing about anybody.
+    /// A key that is gone twice in a row was taken away, unless its time had come: a page is open for longer than its
+    /// key is known, and that ends no membership. When all of many are gone at once, the server that had them came
+    /// back empty, and says nothing about anybody.
     async fn look_at_missing(&self, gone: &[Arc<str>], known: usize) {
         let mut leaving = Vec::new();
+        let now_ms = self.face.clock.now_ms();
         {
             let mut here = self.here();
-            let had_rooms = |watched: &Watched| watched.rooms.as_ref().is_some_and(|rooms| !rooms.is_empty());
+            let had_rooms = |watched: &Watched| {
+                let aged = watched.until_ms.is_some_and(|until_ms| until_ms <= now_ms);
+                !aged && watched.rooms.as_ref().is_some_and(|rooms| !rooms.is_empty())
+            };
             let lost = gone.iter().filter(|token| here.get(*token).is_some_and(had_rooms)).count();
             if lost > 1 && known == 0 {
                 tracing::warn!(lost, "all channel tokens are gone at once; nobody leaves a room for that");
@@ -197,11 +210,11 @@ impl Channels {
         }
     }
 
-    async fn bring_in_line(&self, token: &Arc<str>, rooms: Vec<Room>) {
+    async fn bring_in_line(&self, token: &Arc<str>, rooms: Vec<Room>, until_ms: Option<u64>) {
         let (members, entered, left) = {
             let mut here = self.here();
             let Some(watched) = here.get_mut(token) else { return };
-            watched.missed = false;
+            (watched.missed, watched.until_ms) = (false, until_ms);
             if watched.rooms.as_ref() == Some(&rooms) {
                 return;
             }

@@ -14,13 +14,13 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::routing::{get, post};
-use bytes::Bytes;
 
 pub use bots::{Bots, CHATBOT};
 pub use standing::is_room;
 
 use crate::auth::Auth;
-use crate::bus::{Bus, BusError, Consuming};
+use crate::bus::{Bus, BusError, Consuming, LookedUp};
+use crate::clock::Clock;
 use crate::config::Loomio;
 use crate::faces::sio::{Accepted, Dialect, Hello, Later, Peer, Reason, Refused, Said};
 use crate::rooms::space::Space;
@@ -34,6 +34,8 @@ pub struct LoomioFace {
     pub auth: Auth,
     /// Where channel tokens are known.
     pub bus: Bus,
+    /// The time.
+    pub clock: Clock,
     /// What is counted.
     pub metrics: Metrics,
     /// What the operator says.
@@ -52,8 +54,8 @@ pub fn routes(face: LoomioFace) -> Router {
 pub const MAY_WRITE: &str = "/api/hocuspocus";
 
 impl LoomioFace {
-    async fn key(&self, key: &str) -> Result<Option<Bytes>, BusError> {
-        self.bus.get_shared(key).await
+    async fn key(&self, key: &str) -> Result<LookedUp, BusError> {
+        self.bus.look_up(key).await
     }
 
     async fn make_known(&self, key: &str, value: &[u8]) -> Result<(), BusError> {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::LoomioFace;
 use super::boot::CURRENT_USERS;
 use crate::auth::{ChannelHolder, Grant};
+use crate::bus::LookedUp;
 use crate::config::limits::{BUS_KEY_MAX_BYTES, LOOMIO_MEMBER_GROUPS_MAX};
 use crate::rooms::space::Room;
 
@@ -23,8 +24,8 @@ pub fn is_room(name: &str) -> bool {
 /// What a token is worth now.
 #[derive(Debug, Clone)]
 pub(super) enum Standing {
-    /// It opens these rooms, besides the one of everybody.
-    Known(Vec<Room>),
+    /// It opens these rooms, besides the one of everybody; and until when that is known, in milliseconds since 1970.
+    Known(Vec<Room>, Option<u64>),
     /// It opens these rooms as long as this grant holds: one of this office's own people.
     Ours(Vec<Room>, Grant),
     /// Nobody knows it, or no more: it may never have been, have been taken away, or have had its time.
@@ -39,7 +40,7 @@ impl Standing {
     /// The rooms to be in.
     pub(super) fn rooms(&self) -> Vec<Room> {
         let theirs: &[Room] = match self {
-            Self::Known(rooms) | Self::Ours(rooms, _) => rooms,
+            Self::Known(rooms, _) | Self::Ours(rooms, _) => rooms,
             Self::Missing | Self::Ended | Self::Unsure => &[],
         };
         Room::new(NOTICE).into_iter().chain(theirs.iter().cloned()).collect()
@@ -67,14 +68,18 @@ impl LoomioFace {
             }
         }
         match self.key(&key).await {
-            Ok(Some(value)) => Standing::Known(read(&value).unwrap_or_else(|| {
-                tracing::warn!(
-                    "what a back end wrote about a user is not understood; the user hears notices only"
-                );
-                self.metrics.refuse("current_user");
-                Vec::new()
-            })),
-            Ok(None) => Standing::Missing,
+            Ok(LookedUp::There(found)) => {
+                let rooms = read(&found.value).unwrap_or_else(|| {
+                    tracing::warn!(
+                        "what a back end wrote about a user is not understood; the user hears notices only"
+                    );
+                    self.metrics.refuse("current_user");
+                    Vec::new()
+                });
+                Standing::Known(rooms, found.until_ms)
+            }
+            Ok(LookedUp::Missing) => Standing::Missing,
+            Ok(LookedUp::Unknown) => Standing::Unsure,
             Err(error) => {
                 tracing::warn!(%error, "a channel token could not be looked up");
                 Standing::Unsure

@@ -161,39 +161,51 @@ async fn a_membership_that_was_taken_away_meanwhile_is_not_restored() {
 
 #[tokio::test]
 async fn a_membership_ends_while_somebody_listens() {
-    let (town, kept) =
-        (Town::alone(|_| {}).await, Town::alone(|config| config.loomio.keep_rooms = true).await);
+    let mut towns = Town::both(|_| {}).await;
+    towns.insert(0, Town::alone(|config| config.loomio.keep_rooms = true).await);
+    let kept = |place: usize| place == 0;
     let mut node = Node::run("loomio.mjs").await;
-    let (token, id) = town.office.mint_named(Role::Viewer).await;
-    let site = town.office.client().with_token(&token).get("/api/v1/boot/site").await.json();
-    let own = site["channel_token"].as_str().unwrap();
-    for (town, place) in [(&town, ""), (&kept, " kept")] {
+    let mut colleagues = Vec::new();
+    for (place, town) in towns.iter().enumerate() {
         for name in ["changed", "deleted", "staying"] {
             town.user(name, ANN).await;
-            town.connect(&mut node, &format!("{name}{place}"), Some(name)).await;
+            town.connect(&mut node, &format!("{name} {place}"), Some(name)).await;
         }
+        // Pages stay open for longer than their keys are known.
+        town.user_for("aged", ANN, Some(Duration::from_secs(3))).await;
+        town.connect(&mut node, &format!("aged {place}"), Some("aged")).await;
+        let (token, id) = town.office.mint_named(Role::Viewer).await;
+        let site = town.office.client().with_token(&token).get("/api/v1/boot/site").await.json();
+        let own = site["channel_token"].as_str().unwrap();
+        let colleague = format!("colleague {place}");
+        town.connect(&mut node, &colleague, Some(own)).await;
+        town.to_room("group-1", 1).await;
+        hears(&mut node, &colleague, &[1.into()]).await;
+        colleagues.push(id);
     }
-    town.connect(&mut node, "colleague", Some(own)).await;
-    town.to_room("group-1", 1).await;
-    hears(&mut node, "colleague", &[1.into()]).await;
-    town.office.admin().delete(&format!("/api/v1/tokens/{id}")).await;
-    for town in [&town, &kept] {
+    for (town, id) in towns.iter().zip(&colleagues) {
         town.user("changed", r#"{"name":"Ann","group_ids":[12],"id":1}"#).await;
         town.forget("deleted").await;
+        town.office.admin().delete(&format!("/api/v1/tokens/{id}")).await;
     }
     tokio::time::sleep(Duration::from_secs(12)).await;
-    for town in [&town, &kept] {
+    for (place, town) in towns.iter().enumerate() {
         for (room, number) in [("group-1", 2), ("group-10", 3), ("group-12", 4), ("user-1", 5)] {
             town.to_room(room, number).await;
         }
         town.publish("/system_notice", r#"{"notice":"end"}"#).await;
-    }
-    hears(&mut node, "colleague", &[1.into(), "end".into()]).await;
-    hears(&mut node, "changed", &[4.into(), 5.into(), "end".into()]).await;
-    hears(&mut node, "deleted", &["end".into()]).await;
-    hears(&mut node, "staying", &[3.into(), 5.into(), "end".into()]).await;
-    for name in ["changed kept", "deleted kept", "staying kept"] {
-        hears(&mut node, name, &[3.into(), 5.into(), "end".into()]).await;
+        let stays = vec![3.into(), 5.into(), "end".into()];
+        for (name, wanted) in [
+            ("staying", stays.clone()),
+            ("aged", stays.clone()),
+            ("changed", if kept(place) { stays.clone() } else { vec![4.into(), 5.into(), "end".into()] }),
+            ("deleted", if kept(place) { stays } else { vec!["end".into()] }),
+        ] {
+            hears(&mut node, &format!("{name} {place}"), &wanted).await;
+        }
+        if !kept(place) {
+            hears(&mut node, &format!("colleague {place}"), &[1.into(), "end".into()]).await;
+        }
     }
 }
 
