@@ -5,6 +5,7 @@
 
 mod echo;
 mod line;
+mod sender;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +17,9 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::echo::Echoes;
-pub(super) use self::line::Sender;
-use self::line::{Ear, Line, NOT_PERMITTED, News, Why};
+use self::line::{Ear, Line, News};
+pub(super) use self::sender::Sender;
+use self::sender::{NOT_PERMITTED, Why};
 use super::exchange::Exchange;
 use super::message::{Message, Pattern};
 use super::{BusKind, BusState};

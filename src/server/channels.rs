@@ -45,7 +45,7 @@ impl Channels {
     ) -> (Self, Router) {
         let outbound = Outbound::new(config.outbound_allow.clone());
         auth.set_visitors(config.loomio.visitors);
-        if let Some(app) = App::new(outbound.clone(), &config.loomio) {
+        if let Some(app) = App::new(outbound, &config.loomio) {
             auth.ask_app(app);
         }
         let options = config.loomio.clone();
@@ -56,6 +56,8 @@ impl Channels {
             metrics: metrics.clone(),
             options,
         };
+        // A way out of their own: homeservers that are slow keep nobody from asking the application.
+        let outbound = Outbound::new(config.outbound_allow.clone());
         let bots = Bots::new(outbound, clock.clone(), metrics.clone());
         let routes = loomio::routes(face.clone());
         let loomio = LoomioChannels::new(face, bots);

@@ -8,4 +8,5 @@ mod collab;
 mod emitter;
 mod matrix;
 mod redis;
+mod secrets;
 mod town;

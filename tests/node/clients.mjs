@@ -123,10 +123,21 @@ const commands = {
     const others = client.provider.awareness?.getStates()
     return {
       text: client.doc.getText('t').toString(),
+      xml: client.doc.getXmlFragment('default').toString(),
+      config: client.doc.getMap('config').toJSON(),
       people: others ? [...others.values()].map(state => state.name).filter(Boolean).sort() : [],
       ...client.state()
     }
   },
+  // As the page's editor has it: a paragraph, and that the saved text was put in.
+  paragraph ({ text }, { doc }) {
+    doc.transact(() => {
+      const paragraph = new Y.XmlElement('paragraph')
+      paragraph.insert(0, [new Y.XmlText(text)])
+      doc.getXmlFragment('default').push([paragraph])
+    })
+  },
+  config ({ key, value }, { doc }) { doc.getMap('config').set(key, value) },
   presence ({ name }, { provider }) { provider.awareness.setLocalState({ name }) },
   authenticate: ({ token }, client) => client.authenticate(token),
   tell ({ text }, client) { client.tell(text) },

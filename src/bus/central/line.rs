@@ -5,31 +5,23 @@
 //! included.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use redis::aio::{MultiplexedConnection, PubSubSink};
+use redis::aio::PubSubSink;
 use redis::cluster::ClusterClient;
-use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
-    IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError,
-    TlsMode, Value,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, TlsMode, Value,
 };
 use tokio::task::JoinHandle;
 
 use super::super::message::{Message, Pattern};
+use super::sender::{Sender, Why, within, words};
 use crate::config::limits::{CENTRAL_ANSWER_MAX, CENTRAL_CONNECT_MAX};
 use crate::config::{CentralUrl, Layout};
-
-/// Why something did not work, in words without secrets.
-pub(in crate::bus) type Why = String;
-
-/// The user may not do this there.
-pub(super) const NOT_PERMITTED: &str = "it does not permit this user what is needed";
 
 /// What is heard on a line.
 pub(super) enum News {
@@ -41,13 +33,6 @@ pub(super) enum News {
 
 /// Takes what is heard, at once and without waiting.
 pub(super) type Ear = Arc<dyn Fn(News) + Send + Sync>;
-
-/// Sends commands; cheap to clone.
-#[derive(Clone)]
-pub(in crate::bus) enum Sender {
-    Single(MultiplexedConnection),
-    Cluster(Box<ClusterConnection>),
-}
 
 /// An open connection.
 pub(super) struct Line {
@@ -125,84 +110,6 @@ impl Line {
             within(CENTRAL_ANSWER_MAX, ear.ping::<Value>()).await?;
         }
         Ok(())
-    }
-}
-
-impl Sender {
-    async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, Why> {
-        let asked = async {
-            match self {
-                Self::Single(line) => command.query_async(line).await,
-                Self::Cluster(line) => command.query_async(line.as_mut()).await,
-            }
-        };
-        within(CENTRAL_ANSWER_MAX, asked).await
-    }
-
-    async fn ask_all<T: FromRedisValue>(&mut self, commands: &Pipeline) -> Result<T, Why> {
-        let asked = async {
-            match self {
-                Self::Single(line) => commands.query_async(line).await,
-                Self::Cluster(line) => commands.query_async(line.as_mut()).await,
-            }
-        };
-        within(CENTRAL_ANSWER_MAX, asked).await
-    }
-
-    /// A text, and how long it still lives; `None` for the life: for ever.
-    pub(super) async fn get(&mut self, key: &str) -> Result<Option<(Bytes, Option<Duration>)>, Why> {
-        let mut both = redis::pipe();
-        both.atomic().get(key).pttl(key);
-        let found: (Option<Vec<u8>>, i64) = self.ask_all(&both).await?;
-        let (Some(text), left_ms) = found else { return Ok(None) };
-        Ok(Some((text.into(), u64::try_from(left_ms).ok().map(Duration::from_millis))))
-    }
-
-    pub(in crate::bus) async fn set(
-        &mut self,
-        key: &str,
-        value: &[u8],
-        life: Option<Duration>,
-    ) -> Result<(), Why> {
-        let mut command = redis::cmd("SET");
-        command.arg(key).arg(value);
-        if let Some(life) = life {
-            command.arg("PX").arg(u64::try_from(life.as_millis()).unwrap_or(u64::MAX).max(1));
-        }
-        self.ask(&command).await
-    }
-
-    pub(in crate::bus) async fn delete(&mut self, key: &str) -> Result<bool, Why> {
-        self.ask::<u64>(redis::cmd("DEL").arg(key)).await.map(|count| count > 0)
-    }
-
-    /// Publishes in order. Says how many are done for certain when it fails.
-    pub(super) async fn publish(&mut self, messages: &[Message]) -> Result<(), (usize, Why)> {
-        match self {
-            Self::Single(line) => {
-                let mut all = redis::pipe();
-                for message in messages {
-                    all.publish(&*message.channel, &message.body[..]).ignore();
-                }
-                within(CENTRAL_ANSWER_MAX, all.query_async::<()>(line)).await.map_err(|why| (0, why))
-            }
-            // The nodes of a cluster do not wait for each other: the order is kept here.
-            Self::Cluster(_) => {
-                for (done, message) in messages.iter().enumerate() {
-                    let mut command = redis::cmd("PUBLISH");
-                    command.arg(&*message.channel).arg(&message.body[..]);
-                    self.ask::<Value>(&command).await.map_err(|why| (done, why))?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-async fn within<T>(most: Duration, asked: impl Future<Output = Result<T, RedisError>>) -> Result<T, Why> {
-    match tokio::time::timeout(most, asked).await {
-        Ok(answer) => answer.map_err(|error| words(&error)),
-        Err(_) => Err("it does not answer in time".into()),
     }
 }
 
@@ -388,27 +295,6 @@ fn unglob(glob: &[u8]) -> Option<String> {
 
 fn knows_no_resp3(error: &RedisError) -> bool {
     error.kind() == ErrorKind::RESP3NotSupported || error.code() == Some("NOPROTO")
-}
-
-/// The error in our own words.
-fn words(error: &RedisError) -> Why {
-    match error.code() {
-        Some("WRONGPASS" | "NOAUTH") => return "it refuses the user's name or the password".into(),
-        Some("NOPERM") => return NOT_PERMITTED.into(),
-        Some("LOADING") => return "it is still loading its data".into(),
-        Some("READONLY") => return "it is a replica that takes no writes".into(),
-        _ => {}
-    }
-    match error.kind() {
-        ErrorKind::AuthenticationFailed => "it refuses the user's name or the password".into(),
-        ErrorKind::MasterNameNotFoundBySentinel => "no sentinel knows this master".into(),
-        _ if error.is_timeout() => "it does not answer in time".into(),
-        _ if error.is_connection_refusal() => "nobody listens there".into(),
-        _ if error.is_connection_dropped() => "the connection was closed".into(),
-        // The system's own words, or those of TLS: neither knows a password.
-        ErrorKind::Io => error.to_string(),
-        _ => format!("it cannot be used ({})", error.category()),
-    }
 }
 
 #[cfg(test)]

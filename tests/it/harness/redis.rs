@@ -31,6 +31,13 @@ pub(crate) struct RedisServer {
 }
 
 impl RedisServer {
+    /// Nothing, and where the program is installed, a new server: what has to hold without Redis and with it.
+    pub(crate) async fn without_and_with() -> Vec<Option<Self>> {
+        let mut both = vec![None];
+        both.extend(Self::start(None).await.map(Some));
+        both
+    }
+
     /// A new, empty server that keeps nothing on disk; `None` where the program is missing.
     pub(crate) async fn start(password: Option<&str>) -> Option<Self> {
         let program = program()?;

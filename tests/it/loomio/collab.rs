@@ -4,9 +4,10 @@ use serde_json::json;
 use townhall::auth::Role;
 
 use super::app::App;
-use crate::harness::Office;
 use crate::harness::node::Node;
+use crate::harness::redis::RedisServer;
 use crate::harness::socket::Raw;
+use crate::harness::{Office, PROGRAM};
 
 const PROVIDERS: [&str; 2] = ["provider-3", "provider-4"];
 
@@ -27,46 +28,49 @@ async fn open(
 
 #[tokio::test]
 async fn case_7_only_a_plain_yes_of_the_application_lets_a_provider_in() {
-    let app = App::start().await;
-    let (office, _folder) = app.office(|_| {}).await;
-    let mut node = Node::start().await;
-    for kind in PROVIDERS {
-        for status in [200, 201, 401, 500, 302] {
-            app.say(status);
-            let client = format!("{kind} {status}");
-            open(&mut node, &office, kind, &client, "comment-456-body", Some("123,abc")).await;
-            let answered = |state: &serde_json::Value| {
-                !state["scope"].is_null()
-                    || state["denied"].as_array().is_some_and(|denied| !denied.is_empty())
-            };
-            let state = node.until(&client, "answered", answered).await;
-            let asked = app.take();
-            assert_eq!(asked.len(), 1, "{client}");
-            assert_eq!((&*asked[0].method, &*asked[0].path), ("POST", "/api/hocuspocus"));
-            assert_eq!(asked[0].kind, "application/json; charset=UTF-8");
-            let body = json!({ "user_secret": "123,abc", "document_name": "comment-456-body" });
-            assert_eq!(asked[0].json(), body);
-            match status {
-                200 => assert_eq!(state["scope"], "read-write", "{client}"),
-                _ => assert_eq!(state["denied"][0], "permission-denied", "{client}"),
+    for redis in RedisServer::without_and_with().await {
+        let app = App::start().await;
+        let url = redis.as_ref().map(|redis| redis.url().parse().unwrap());
+        let (office, _folder) = app.office(|config| config.central = url).await;
+        let mut node = Node::start().await;
+        for kind in PROVIDERS {
+            for status in [200, 201, 401, 500, 302] {
+                app.say(status);
+                let client = format!("{kind} {status}");
+                open(&mut node, &office, kind, &client, "comment-456-body", Some("123,abc")).await;
+                let answered = |state: &serde_json::Value| {
+                    !state["scope"].is_null()
+                        || state["denied"].as_array().is_some_and(|denied| !denied.is_empty())
+                };
+                let state = node.until(&client, "answered", answered).await;
+                let asked = app.take();
+                assert_eq!(asked.len(), 1, "{client}");
+                assert_eq!((&*asked[0].method, &*asked[0].path), ("POST", "/api/hocuspocus"));
+                assert_eq!(asked[0].kind, "application/json; charset=UTF-8");
+                let body = json!({ "user_secret": "123,abc", "document_name": "comment-456-body" });
+                assert_eq!(asked[0].json(), body);
+                match status {
+                    200 => assert_eq!(state["scope"], "read-write", "{client}"),
+                    _ => assert_eq!(state["denied"][0], "permission-denied", "{client}"),
+                }
+                if status == 500 {
+                    // The socket is still there, and the same provider may try again.
+                    app.say(200);
+                    node.tell(json!({ "do": "authenticate", "client": client, "token": "123,abc" })).await;
+                    node.until(&client, "in after all", |state| state["scope"] == "read-write").await;
+                    app.take();
+                }
+                node.order("leave", &client).await;
+                node.order("offline", &client).await;
             }
-            if status == 500 {
-                // The socket is still there, and the same provider may try again.
-                app.say(200);
-                node.tell(json!({ "do": "authenticate", "client": client, "token": "123,abc" })).await;
-                node.until(&client, "in after all", |state| state["scope"] == "read-write").await;
-                app.take();
-            }
+            app.say(401);
+            let client = format!("{kind} nobody");
+            open(&mut node, &office, kind, &client, "comment-456-body", None).await;
+            node.until(&client, "denied", |state| state["denied"][0] == "permission-denied").await;
+            assert_eq!(app.take()[0].json()["user_secret"], "");
             node.order("leave", &client).await;
             node.order("offline", &client).await;
         }
-        app.say(401);
-        let client = format!("{kind} nobody");
-        open(&mut node, &office, kind, &client, "comment-456-body", None).await;
-        node.until(&client, "denied", |state| state["denied"][0] == "permission-denied").await;
-        assert_eq!(app.take()[0].json()["user_secret"], "");
-        node.order("leave", &client).await;
-        node.order("offline", &client).await;
     }
 }
 
@@ -83,34 +87,50 @@ async fn a_redirect_counts_only_where_the_operator_says_so() {
     assert!(asked[1].body.is_empty());
 }
 
+/// The page's editor: a fragment and a map, both of them in every provider.
+async fn page(node: &mut Node, client: &str, xml: &str) {
+    let wanted = json!({ "initialContentLoaded": true });
+    node.until(client, "of one text", |state| {
+        state["xml"] == xml && state["config"] == wanted && state["unsynced"] == 0
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn case_8_two_write_and_the_text_outlives_them_and_the_server() {
-    let app = App::start().await;
-    let (office, folder) = app.office(|_| {}).await;
-    let mut node = Node::start().await;
-    for (client, token) in [("ann", "1,a"), ("bob", "2,b")] {
-        open(&mut node, &office, "provider-3", client, "poll-7-details", Some(token)).await;
-        node.settled(client).await;
+    for redis in RedisServer::without_and_with().await {
+        let app = App::start().await;
+        let folder = tempfile::tempdir().unwrap();
+        let start = async || {
+            let mut config = townhall::config::Config::in_folder(folder.path().to_path_buf(), PROGRAM.into());
+            config.loomio.app_url = Some(format!("http://{}", app.address));
+            config.central = redis.as_ref().map(|redis| redis.url().parse().unwrap());
+            Office::start_with(config).await
+        };
+        let (office, mut node) = (start().await, Node::start().await);
+        for (client, kind, token) in [("ann", "provider-3", "1,a"), ("bob", "provider-4", "2,b")] {
+            open(&mut node, &office, kind, client, "poll-7-details", Some(token)).await;
+            node.settled(client).await;
+        }
+        node.tell(json!({ "do": "paragraph", "client": "ann", "text": "Where" })).await;
+        node.tell(json!({ "do": "config", "client": "ann", "key": "initialContentLoaded", "value": true }))
+            .await;
+        page(&mut node, "bob", "<paragraph>Where</paragraph>").await;
+        node.tell(json!({ "do": "paragraph", "client": "bob", "text": "shall we meet?" })).await;
+        let text = "<paragraph>Where</paragraph><paragraph>shall we meet?</paragraph>";
+        for client in ["ann", "bob"] {
+            page(&mut node, client, text).await;
+            node.order("leave", client).await;
+            node.order("offline", client).await;
+        }
+        open(&mut node, &office, "provider-4", "third", "poll-7-details", Some("3,c")).await;
+        page(&mut node, "third", text).await;
+        node.order("leave", "third").await;
+        office.stop().await;
+        let office = start().await;
+        open(&mut node, &office, "provider-3", "fourth", "poll-7-details", Some("4,d")).await;
+        page(&mut node, "fourth", text).await;
     }
-    node.insert("ann", "Where ").await;
-    node.until("bob", "with Ann's words", |state| state["text"] == "Where ").await;
-    node.insert("bob", "shall we meet?").await;
-    for client in ["ann", "bob"] {
-        node.settled(client).await;
-        node.until(client, "of one text", |state| state["text"] == "Where shall we meet?").await;
-        node.order("leave", client).await;
-        node.order("offline", client).await;
-    }
-    open(&mut node, &office, "provider-4", "third", "poll-7-details", Some("3,c")).await;
-    node.until("third", "reading", |state| state["text"] == "Where shall we meet?").await;
-    node.order("leave", "third").await;
-    office.stop().await;
-    let mut config =
-        townhall::config::Config::in_folder(folder.path().to_path_buf(), crate::harness::PROGRAM.into());
-    config.loomio.app_url = Some(format!("http://{}", app.address));
-    let office = Office::start_with(config).await;
-    open(&mut node, &office, "provider-4", "fourth", "poll-7-details", Some("4,d")).await;
-    node.until("fourth", "reading", |state| state["text"] == "Where shall we meet?").await;
 }
 
 #[tokio::test]

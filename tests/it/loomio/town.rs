@@ -32,9 +32,9 @@ impl Town {
 
     /// Without Redis, and where one is installed once more with it.
     pub(super) async fn both(change: impl Fn(&mut Config)) -> Vec<Self> {
-        let mut towns = vec![Self::open(None, &change).await];
-        if let Some(redis) = RedisServer::start(None).await {
-            towns.push(Self::open(Some(redis), &change).await);
+        let mut towns = Vec::new();
+        for redis in RedisServer::without_and_with().await {
+            towns.push(Self::open(redis, &change).await);
         }
         towns
     }
