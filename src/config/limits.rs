@@ -141,6 +141,16 @@ pub const PRESENCE_ENTRIES_MAX: usize = 4_096;
 
 // --- store -----------------------------------------------------------------------------------------------
 
+/// The journal's size, in bytes: what is in it only is done again at a start, in some 50 ms.
+pub const JOURNAL_BYTES: usize = 2 * MIB;
+/// Changes of rows in the journal only: each may hold a page of 4 KiB in memory.
+pub const JOURNAL_ROWS_MAX: usize = 16_384;
+/// A larger commit does not go through the journal, in bytes: writing it twice would cost more than it saves.
+pub const JOURNAL_RECORD_MAX_BYTES: usize = 256 * KIB;
+/// What is in the journal only goes to the database when nothing was committed for this long…
+pub const JOURNAL_QUIET: Duration = Duration::from_secs(1);
+/// …or with the first commit after this long.
+pub const JOURNAL_AGE: Duration = Duration::from_secs(10);
 /// A commit closes after this long at the latest.
 pub const COMMIT_WINDOW: Duration = Duration::from_millis(2);
 /// A commit closes at this many rows.
@@ -165,6 +175,9 @@ pub const STORE_PROBE_MAX_BYTES: usize = 4 * MIB;
 pub const SNAPSHOT_MAX_BYTES: usize = 2 * DOCUMENT_MAX_BYTES;
 /// Memory the database may use as page cache, in bytes; the engine's own default is 1 GiB.
 pub const STORE_CACHE_BYTES: usize = 16 * MIB;
+/// The same while the disk takes nothing and what was in the journal is held in memory, in bytes: half of it is for
+/// that.
+pub const STORE_CACHE_FULL_BYTES: usize = 256 * MIB;
 /// A snapshot is due after this many updates…
 pub const SNAPSHOT_UPDATES: usize = 100;
 /// …or this long after the first change since the last one.

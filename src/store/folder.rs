@@ -1,6 +1,7 @@
 //! The folder: who may use it, making the file the first time, and opening it again.
 //!
-//! Owns the lock and the check of the file format. Does not know commits or readers.
+//! Owns the lock, the check of the files, and what is done when a start finds rows in the journal only. Does not know
+//! commits or readers.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -8,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::OpenError;
-use super::log::{Engine, Fault, Rows};
+use super::ledger::{self, Ledger};
+use super::log::{Engine, Fault, Lasting, Rows};
 use super::row::{
-    Census, FORMAT, HEADS, Head, KEY_CENSUS, KEY_FORMAT, NAMES, ORDER, seal_number, seq_of, unseal_number,
+    Census, FORMAT, HEADS, Head, KEY_CENSUS, KEY_FORMAT, KEY_JOURNAL, Mark, NAMES, ORDER, seal_number,
+    seq_of, unseal_number,
 };
 use crate::clock::Stopwatch;
-use crate::config::limits::{FOLDER_LOCK_WAIT, READ_PAUSE};
+use crate::config::limits::{FOLDER_LOCK_WAIT, READ_PAUSE, STORE_CACHE_BYTES, STORE_CACHE_FULL_BYTES};
 
 const FILE: &str = "townhall.db";
 const FILE_NEW: &str = "townhall.db.new";
@@ -42,20 +45,41 @@ impl Folder {
     }
 
     /// Opens the office's file, or makes it in a folder that has none.
-    pub(super) fn open(&self) -> Result<(Engine, Census), OpenError> {
+    pub(super) fn open(&self) -> Result<Opened, OpenError> {
         if !self.file.try_exists().map_err(|error| OpenError::NotWritable(error.to_string()))? {
             self.make().map_err(not_opened)?;
         }
-        let engine = open_file(&self.file).map_err(not_opened)?;
-        let census = engine.read(check).map_err(not_opened)?;
-        Ok((engine, census))
+        self.enter().map_err(not_opened)
     }
 
     /// Opens the file again after a fault; the engine before it must be gone.
-    pub(super) fn reopen(&self) -> Result<(Engine, Census), Fault> {
-        let engine = open_file(&self.file)?;
+    pub(super) fn reopen(&self) -> Result<Opened, Fault> {
+        self.enter()
+    }
+
+    /// Opens the file and does again what is in the journal only. When the disk does not take that, it is done in
+    /// memory: everything can be read, and the journal goes on holding it.
+    fn enter(&self) -> Result<Opened, Fault> {
+        match self.take_up(STORE_CACHE_BYTES, Lasting::Disk) {
+            Err(fault @ (Fault::Full | Fault::Disk(_) | Fault::Stale)) => {
+                let opened = self.take_up(STORE_CACHE_FULL_BYTES, Lasting::Memory)?;
+                Ok(Opened { fault: Some(fault), ..opened })
+            }
+            opened => opened,
+        }
+    }
+
+    fn take_up(&self, cache: usize, lasting: Lasting) -> Result<Opened, Fault> {
+        let engine = open_file(&self.file, cache)?;
+        let mark = engine.read(ledger::mark)?;
+        let dir = self.file.parent().unwrap_or(Path::new("."));
+        let (mut ledger, tail) = Ledger::open(dir, mark)?;
+        if !tail.is_empty() {
+            tracing::info!(records = tail.len(), "taking up what is in the journal only");
+            ledger.again(&engine, &tail, lasting)?;
+        }
         let census = engine.read(check)?;
-        Ok((engine, census))
+        Ok(Opened { engine, census, ledger, fault: None })
     }
 
     /// Makes the file beside its place and moves it there when it is whole: a file in its place is never half made.
@@ -70,6 +94,7 @@ impl Folder {
         engine
             .write(|rows| {
                 rows.put(&KEY_FORMAT, &seal_number(&KEY_FORMAT, u64::from(FORMAT)))?;
+                rows.put(&KEY_JOURNAL, &Mark::default().seal())?;
                 rows.put(&KEY_CENSUS, &Census::default().seal())?;
                 Ok(())
             })
@@ -78,6 +103,15 @@ impl Folder {
         fs::rename(&new, &self.file)?;
         sync_folder(&self.file)
     }
+}
+
+/// An office's open file.
+pub(super) struct Opened {
+    pub(super) engine: Engine,
+    pub(super) census: Census,
+    pub(super) ledger: Ledger,
+    /// Why the disk does not take what was in the journal only: everything can be read, and nothing be saved.
+    pub(super) fault: Option<Fault>,
 }
 
 /// Takes the lock. One that is held is asked for again for a moment: a process that ends, or that was just started by
@@ -102,10 +136,10 @@ fn lock_file(lock: &File) -> Result<(), OpenError> {
 }
 
 /// Opens the file, which the engine locks too.
-fn open_file(file: &Path) -> Result<Engine, Fault> {
+fn open_file(file: &Path, cache: usize) -> Result<Engine, Fault> {
     let since = Stopwatch::start();
     loop {
-        match Engine::open(file) {
+        match Engine::open(file, cache) {
             Err(Fault::InUse) if since.elapsed() < FOLDER_LOCK_WAIT => thread::sleep(READ_PAUSE),
             opened => return opened,
         }
@@ -114,7 +148,7 @@ fn open_file(file: &Path) -> Result<Engine, Fault> {
 
 /// Makes the new name in the folder durable.
 #[cfg(unix)]
-fn sync_folder(file: &Path) -> Result<(), Fault> {
+pub(super) fn sync_folder(file: &Path) -> Result<(), Fault> {
     match file.parent() {
         Some(dir) => Ok(File::open(dir)?.sync_all()?),
         None => Ok(()),
@@ -123,7 +157,7 @@ fn sync_folder(file: &Path) -> Result<(), Fault> {
 
 /// Windows writes a folder's names with the file itself.
 #[cfg(not(unix))]
-fn sync_folder(_file: &Path) -> Result<(), Fault> {
+pub(super) fn sync_folder(_file: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
@@ -132,19 +166,16 @@ fn not_opened(fault: Fault) -> OpenError {
         Fault::InUse => OpenError::InUse,
         Fault::Damaged(what) => OpenError::Damaged(what),
         newer @ Fault::Newer(_) => OpenError::Newer(newer.to_string()),
-        other @ (Fault::Full | Fault::Disk(_) | Fault::Stale) => OpenError::NotWritable(other.to_string()),
+        other @ (Fault::Full | Fault::Disk(_) | Fault::Stale | Fault::Journal(_)) => {
+            OpenError::NotWritable(other.to_string())
+        }
     }
 }
 
-/// Checks the file format and that every document can be found: by its name, by its number, and by its newest row.
+/// Checks that every document can be found: by its name, by its number, and by its newest row.
 /// Reads a few bytes for each document; its rows are checked when they are read.
 fn check(rows: &super::log::Reading) -> Result<Census, Fault> {
     let damaged = |what: &str| Fault::Damaged(what.to_owned());
-    let format = rows.get(&KEY_FORMAT)?.ok_or_else(|| damaged("the file's format number is missing"))?;
-    let format = unseal_number(&KEY_FORMAT, &format)?;
-    if format > u64::from(FORMAT) {
-        return Err(Fault::Newer(format));
-    }
     let census = rows.get(&KEY_CENSUS)?.ok_or_else(|| damaged("the count of rows is missing"))?;
     let census = Census::unseal(&census)?;
 

@@ -12,6 +12,7 @@ use redb::{
 };
 use thiserror::Error;
 
+use super::redo::Redo;
 use crate::config::limits::STORE_CACHE_BYTES;
 
 /// All rows live in one tree: one commit then touches one path per place it changes, and no list of trees.
@@ -38,6 +39,9 @@ pub(super) enum Fault {
     /// A newer program made the file.
     #[error("the file has format {0}, made by a newer Townhall: please install that version")]
     Newer(u64),
+    /// The journal does not take a record; the rows themselves are not touched.
+    #[error("the journal does not take it: {0}")]
+    Journal(String),
 }
 
 impl From<io::Error> for Fault {
@@ -118,16 +122,15 @@ impl Engine {
         })
     }
 
-    /// Opens a file that is there. An empty one is damage, not a new office.
-    pub(super) fn open(path: &Path) -> Result<Self, Fault> {
+    /// Opens a file that is there. An empty one is damage, not a new office. `cache`: bytes of memory, half of which
+    /// may hold what is not on disk yet.
+    pub(super) fn open(path: &Path, cache: usize) -> Result<Self, Fault> {
         guarded(|| {
             #[cfg(test)]
             if let Some(failing) = failing::Failing::at(path)? {
-                return Ok(Self(
-                    Database::builder().set_cache_size(STORE_CACHE_BYTES).create_with_backend(failing)?,
-                ));
+                return Ok(Self(Database::builder().set_cache_size(cache).create_with_backend(failing)?));
             }
-            let base = Database::builder().set_cache_size(STORE_CACHE_BYTES).open(path)?;
+            let base = Database::builder().set_cache_size(cache).open(path)?;
             Ok(Self(base))
         })
     }
@@ -145,15 +148,27 @@ impl Engine {
         &self,
         f: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>,
     ) -> Result<T, WriteFault> {
+        self.change(|rows| Ok((f(rows)?, Lasting::Disk)))
+    }
+
+    /// As [`Engine::write`], and `f` also says how long the changes last. Readers see them at once either way.
+    pub(super) fn change<T>(
+        &self,
+        f: impl FnOnce(&mut Writing<'_>) -> Result<(T, Lasting), Fault>,
+    ) -> Result<T, WriteFault> {
         guarded(|| {
             let mut txn = self.0.begin_write().map_err(Fault::from)?;
-            txn.set_durability(Durability::Immediate).map_err(|e| Fault::Disk(e.to_string()))?;
-            // Writes in two phases and keeps the free list on disk: opening after a kill takes milliseconds, and
-            // bytes made by strangers cannot forge a finished commit.
-            txn.set_quick_repair(true);
-            let made = f(&mut Writing(txn.open_table(ROWS)?));
+            let made = f(&mut Writing { table: txn.open_table(ROWS)?, redo: None });
             match made {
-                Ok(made) => {
+                Ok((made, lasting)) => {
+                    let durability = match lasting {
+                        Lasting::Memory => Durability::None,
+                        Lasting::Disk => Durability::Immediate,
+                    };
+                    txn.set_durability(durability).map_err(|e| Fault::Disk(e.to_string()))?;
+                    // Writes in two phases and keeps the free list on disk: opening after a kill takes milliseconds,
+                    // and bytes made by strangers cannot forge a finished commit.
+                    txn.set_quick_repair(lasting == Lasting::Disk);
                     txn.commit()?;
                     Ok(Ok(made))
                 }
@@ -167,6 +182,15 @@ impl Engine {
         .map_err(WriteFault::Engine)?
         .map_err(WriteFault::Inner)
     }
+}
+
+/// How long a transaction's changes last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lasting {
+    /// Until this process ends or the file is closed after a fault; the next one that lasts on disk takes them with it.
+    Memory,
+    /// They are on disk.
+    Disk,
 }
 
 /// Who failed a write.
@@ -211,33 +235,51 @@ impl Rows for Reading {
 }
 
 /// All rows within a transaction.
-pub(super) struct Writing<'a>(Table<'a, &'static [u8], &'static [u8]>);
+pub(super) struct Writing<'a> {
+    table: Table<'a, &'static [u8], &'static [u8]>,
+    /// What was changed since the recording began.
+    redo: Option<Redo>,
+}
 
 impl Rows for Writing<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        get(&self.0, key)
+        get(&self.table, key)
     }
     fn each(&self, from: &[u8], to: &[u8], each: &mut Each<'_>) -> Result<(), Fault> {
-        walk(&self.0, from, to, each)
+        walk(&self.table, from, to, each)
     }
 }
 
 impl Writing<'_> {
+    /// From here on what is changed is written down too.
+    pub(super) fn record(&mut self) {
+        self.redo = Some(Redo::new());
+    }
+
+    /// What was changed since [`Writing::record`]; nothing more is written down.
+    pub(super) fn recorded(&mut self) -> Redo {
+        self.redo.take().unwrap_or_else(Redo::new)
+    }
+
     /// Puts a row, in place of one with the same key.
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
-        self.0.insert(key, value)?;
+        self.table.insert(key, value)?;
+        self.redo.iter_mut().for_each(|redo| redo.put(key, value));
         Ok(())
     }
 
     /// Removes a row, if there is one.
     pub(super) fn delete(&mut self, key: &[u8]) -> Result<(), Fault> {
-        self.0.remove(key)?;
+        self.table.remove(key)?;
+        self.redo.iter_mut().for_each(|redo| redo.delete(key));
         Ok(())
     }
 
     /// Removes the rows from `from` (inclusive) to `to` (exclusive).
     pub(super) fn delete_range(&mut self, from: &[u8], to: &[u8]) -> Result<(), Fault> {
-        Ok(self.0.retain_in::<&[u8], _>(from..to, |_, _| false)?)
+        self.table.retain_in::<&[u8], _>(from..to, |_, _| false)?;
+        self.redo.iter_mut().for_each(|redo| redo.delete_range(from, to));
+        Ok(())
     }
 }
 
@@ -312,6 +354,12 @@ pub(super) mod failing {
             let call = self.calls.fetch_add(1, Ordering::SeqCst);
             if (self.at..=self.at + self.more).contains(&call) { Err(self.kind.into()) } else { Ok(()) }
         }
+    }
+
+    /// One call to another file of the folder.
+    pub(crate) fn strike(beside: &Path) -> io::Result<()> {
+        let plan = PLANS.lock().unwrap().get(&beside.with_file_name("townhall.db")).cloned();
+        plan.map_or(Ok(()), |plan| plan.call())
     }
 
     #[derive(Debug)]

@@ -5,8 +5,11 @@
 
 mod apply;
 mod folder;
+mod journal;
+mod ledger;
 mod log;
 mod read;
+mod redo;
 mod row;
 mod snapshot;
 #[cfg(test)]
@@ -193,11 +196,11 @@ impl Store {
     /// See [`OpenError`].
     pub fn open(dir: &Path, clock: &Clock, metrics: &Metrics) -> Result<Self, OpenError> {
         let folder = Folder::claim(dir)?;
-        let (engine, census) = folder.open()?;
-        let shared = Arc::new(Shared::new(engine, Seq(census.tip), metrics));
+        let opened = folder.open()?;
+        let shared = Arc::new(Shared::new(opened.engine, Seq(opened.census.tip), metrics));
         let (queue, handed) = sync_channel(WRITER_QUEUE);
         let (done, finished) = channel();
-        let writer = Writer::new(Arc::clone(&shared), folder, handed);
+        let writer = Writer::new(Arc::clone(&shared), folder, opened.ledger, opened.fault, handed);
         let thread = thread::Builder::new().name("store-writer".into()).spawn(move || {
             writer.run();
             let _ = done.send(());

@@ -8,8 +8,9 @@
 use super::Table;
 use super::log::Fault;
 
-/// The number of this file format. A program refuses files with a higher one.
-pub(super) const FORMAT: u32 = 1;
+/// The number of this file format. A program refuses files with a higher one. Since 2 the newest rows may be in the
+/// journal, where a program that does not know of it would not find them.
+pub(super) const FORMAT: u32 = 2;
 
 /// Row of the file format's number.
 pub(super) const KEY_FORMAT: [u8; 2] = [0, 0];
@@ -17,6 +18,8 @@ pub(super) const KEY_FORMAT: [u8; 2] = [0, 0];
 pub(super) const KEY_CENSUS: [u8; 2] = [0, 1];
 /// Row that is written to see whether the disk takes writes again.
 pub(super) const KEY_PROBE: [u8; 2] = [0, 2];
+/// Row of [`Mark`].
+pub(super) const KEY_JOURNAL: [u8; 2] = [0, 3];
 
 const SPACE_NAMES: u8 = 1;
 const SPACE_HEADS: u8 = 2;
@@ -182,6 +185,31 @@ impl Census {
     pub(super) fn unseal(sealed: &[u8]) -> Result<Self, Fault> {
         let mut parts = Parts(unseal(&KEY_CENSUS, sealed)?);
         Ok(Self { tip: parts.u64()?, docs: parts.u64()?, stamp: parts.u64()? })
+    }
+}
+
+/// How far the rows are with the journal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Which of the journal's lives the numbers are of.
+    pub(super) life: u64,
+    /// The last record that is in the rows.
+    pub(super) serial: u64,
+    /// Whether the journal may hold later ones.
+    pub(super) is_open: bool,
+}
+
+impl Mark {
+    /// The sealed row.
+    pub(super) fn seal(&self) -> Vec<u8> {
+        let numbers = [self.life.to_le_bytes(), self.serial.to_le_bytes()];
+        seal(&KEY_JOURNAL, &[numbers.as_flattened(), &[u8::from(self.is_open)]])
+    }
+
+    /// Reads a sealed row.
+    pub(super) fn unseal(sealed: &[u8]) -> Result<Self, Fault> {
+        let mut parts = Parts(unseal(&KEY_JOURNAL, sealed)?);
+        Ok(Self { life: parts.u64()?, serial: parts.u64()?, is_open: parts.u8()? != 0 })
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the store promises to the rooms, the records and the followers.
 
+mod journal;
+
 use super::log::failing;
 use super::*;
 use crate::config::limits::SNAPSHOT_GENERATIONS;
@@ -191,7 +193,7 @@ type Tampering = fn(&mut log::Writing<'_>) -> Result<(), Fault>;
 
 /// Changes the closed file behind the store's back.
 fn tamper(dir: &Path, change: impl FnOnce(&mut log::Writing<'_>) -> Result<(), Fault>) {
-    let engine = log::Engine::open(&dir.join("townhall.db")).unwrap();
+    let engine = log::Engine::open(&dir.join("townhall.db"), 1 << 20).unwrap();
     engine.write(change).unwrap();
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::apply::{Applying, Change};
 use super::folder::Folder;
+use super::ledger::Ledger;
 use super::log::{Engine, Fault, WriteFault};
 use super::row::{KEY_PROBE, seal};
 use super::{CommitError, Committed, StoreState};
@@ -82,6 +83,8 @@ impl Shared {
 pub(super) struct Writer {
     shared: Arc<Shared>,
     folder: Folder,
+    /// How commits reach the disk.
+    ledger: Ledger,
     queue: Receiver<Handed>,
     /// Taken from the queue, not committed yet.
     waiting: VecDeque<Handed>,
@@ -89,11 +92,25 @@ pub(super) struct Writer {
     company: usize,
     /// The fault that stopped the saving, and the bytes that could not be written.
     fault: Option<(Fault, usize)>,
+    /// The file was opened with much memory, to hold what the disk does not take.
+    holds: bool,
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, folder: Folder, queue: Receiver<Handed>) -> Self {
-        Self { shared, folder, queue, waiting: VecDeque::new(), company: 0, fault: None }
+    /// `fault`: why nothing can be saved from the beginning.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        folder: Folder,
+        ledger: Ledger,
+        fault: Option<Fault>,
+        queue: Receiver<Handed>,
+    ) -> Self {
+        if let Some(fault) = &fault {
+            tracing::error!(%fault, "nothing can be saved yet; it is tried again by itself");
+            shared.enter(state_of(fault));
+        }
+        let (holds, fault) = (fault.is_some(), fault.map(|fault| (fault, 0)));
+        Self { shared, folder, ledger, queue, waiting: VecDeque::new(), company: 0, fault, holds }
     }
 
     /// Works until every handle is gone and the queue is empty, then closes the file.
@@ -104,15 +121,27 @@ impl Writer {
                 break;
             }
         }
+        let closed = self.shared.engine().as_ref().map(|engine| self.ledger.close(engine));
+        if let Some(Err(fault)) = closed {
+            tracing::warn!(%fault, "what was saved last stays in the journal until the next start");
+        }
         self.shared.replace(|| None);
     }
 
     /// Commits one batch; `false` when there will be no more.
     fn write(&mut self) -> bool {
         if self.waiting.is_empty() {
-            match self.queue.recv() {
+            let handed = match self.ledger.is_due_in() {
+                Some(wait) => self.queue.recv_timeout(wait),
+                None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match handed {
                 Ok(handed) => self.take(handed),
-                Err(_) => return false,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.checkpoint();
+                    return true;
+                }
+                Err(RecvTimeoutError::Disconnected) => return false,
             }
         }
         self.gather();
@@ -120,6 +149,24 @@ impl Writer {
         self.company = batch.len();
         self.commit(batch);
         true
+    }
+
+    /// Nobody writes: brings the file up to date.
+    fn checkpoint(&mut self) {
+        let done = match self.shared.engine().as_ref() {
+            Some(engine) => self.ledger.checkpoint(engine, |_| Ok(())),
+            None => Err(Fault::Disk("the file is not open".into())),
+        };
+        match done {
+            Ok(()) => {}
+            // Somebody's read met a fault. What is in the journal is taken up with the opening.
+            Err(Fault::Stale) => {
+                if let Err(fault) = self.reopen() {
+                    self.fail(Vec::new(), &fault);
+                }
+            }
+            Err(fault) => self.fail(Vec::new(), &fault),
+        }
     }
 
     /// Takes what is there. When there was company before, the others are likely on their way: waits for half of
@@ -172,7 +219,7 @@ impl Writer {
             let watch = Stopwatch::start();
             let mut at = batch.len();
             let done = match self.shared.engine().as_ref() {
-                Some(engine) => engine.write(|rows| {
+                Some(engine) => self.ledger.write(engine, |rows| {
                     let mut applying = Applying::new(rows)?;
                     let mut tips = Vec::with_capacity(batch.len());
                     for (index, handed) in batch.iter().enumerate() {
@@ -199,6 +246,7 @@ impl Writer {
                     let _ = refused.reply.send(Err(CommitError::Disk(what)));
                     opened_again = false;
                 }
+                Err(WriteFault::Inner(Fault::Journal(_))) => {}
                 // Somebody's read met a fault, and the engine takes nothing more: nothing of this batch was tried.
                 Err(WriteFault::Engine(Fault::Stale)) if !opened_again => {
                     opened_again = true;
@@ -230,14 +278,19 @@ impl Writer {
         refuse(batch, fault);
     }
 
-    fn reopen(&self) -> Result<(), Fault> {
+    /// Opens the file again. With an error it may be open all the same, for reading.
+    fn reopen(&mut self) -> Result<(), Fault> {
         let mut again = Ok(());
-        self.shared.replace(|| match self.folder.reopen() {
-            Ok((engine, census)) => {
-                self.shared
-                    .tip
-                    .send_if_modified(|now| std::mem::replace(now, Seq(census.tip)) != Seq(census.tip));
-                Some(engine)
+        let (shared, folder) = (&self.shared, &self.folder);
+        let (ledger, holds) = (&mut self.ledger, &mut self.holds);
+        shared.replace(|| match folder.reopen() {
+            Ok(opened) => {
+                let tip = Seq(opened.census.tip);
+                shared.tip.send_if_modified(|now| std::mem::replace(now, tip) != tip);
+                *ledger = opened.ledger;
+                *holds = opened.fault.is_some();
+                again = opened.fault.map_or(Ok(()), Err);
+                Some(opened.engine)
             }
             Err(fault) => {
                 tracing::error!(%fault, "the file cannot be opened again yet");
@@ -267,7 +320,9 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
         }
-        match self.probe(bytes) {
+        // What was held in memory is on disk with the trial: from there on the file is opened as always.
+        let done = self.probe(bytes).and_then(|()| if self.holds { self.reopen() } else { Ok(()) });
+        match done {
             Ok(()) => {
                 tracing::info!("saving works again");
                 self.fault = None;
@@ -283,14 +338,13 @@ impl Writer {
     }
 
     /// Really writes as much as failed before, and takes it away again.
-    fn probe(&self, bytes: usize) -> Result<(), Fault> {
+    fn probe(&mut self, bytes: usize) -> Result<(), Fault> {
         let trial = vec![0xA5; bytes.min(STORE_PROBE_MAX_BYTES)];
         let engine = self.shared.engine();
         let engine = engine.as_ref().ok_or_else(|| Fault::Disk("the file is not open".into()))?;
-        let put = |value: &[u8]| {
-            engine
-                .write(|rows| rows.put(&KEY_PROBE, &seal(&KEY_PROBE, &[value])))
-                .map_err(WriteFault::into_fault)
+        let ledger = &mut self.ledger;
+        let mut put = |value: &[u8]| {
+            ledger.checkpoint(engine, |rows| rows.put(&KEY_PROBE, &seal(&KEY_PROBE, &[value])))
         };
         put(&trial)?;
         put(&[])
@@ -306,8 +360,11 @@ fn refuse(batch: impl IntoIterator<Item = Handed>, fault: &Fault) {
 fn state_of(fault: &Fault) -> StoreState {
     match fault {
         Fault::Full => StoreState::Full,
-        Fault::Disk(_) | Fault::Damaged(_) | Fault::Stale | Fault::InUse | Fault::Newer(_) => {
-            StoreState::Faulty
-        }
+        Fault::Disk(_)
+        | Fault::Damaged(_)
+        | Fault::Stale
+        | Fault::InUse
+        | Fault::Newer(_)
+        | Fault::Journal(_) => StoreState::Faulty,
     }
 }

@@ -13,6 +13,7 @@ use townhall::store::{CommitError, Loaded, OpenError, ReadError, Store, StoreSta
 use townhall::telemetry::Metrics;
 
 const FILE: &str = "townhall.db";
+const JOURNAL: &str = "townhall.journal";
 
 fn open(dir: &Path) -> Result<Store, OpenError> {
     Store::open(dir, &Clock::real(), &Metrics::new())
@@ -150,6 +151,51 @@ fn a_disk_filled_by_others_is_noticed_and_opening_on_it_still_shows_every_text()
     println!("saving again after {:?}", resumes_within(&store, Duration::from_secs(2)));
     commit(&store, vec![append("a", b"and more")]).unwrap();
     assert_eq!(state(&store.load(&doc("a")).unwrap().unwrap()), b"kept and more");
+}
+
+#[test]
+fn what_the_journal_alone_has_is_read_on_a_full_disk_and_moves_on_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount("size=16m") else { return };
+    let store = open(&disk.path()).unwrap();
+    let mut text = Vec::new();
+    for n in 0..60u32 {
+        let row: Vec<u8> = (0..20_000u32).map(|i| (i.wrapping_mul(n) >> 3) as u8).collect();
+        commit(&store, vec![append("a", &row)]).unwrap();
+        text.extend_from_slice(&row);
+    }
+    let filler = disk.root.join("filler");
+    let _ = fs::write(&filler, vec![0; 64 * 1024 * 1024]);
+    // Nobody writes: the office itself finds out, when it moves what it saved on to the database.
+    let is_full = |store: &Store| {
+        let since = Stopwatch::start();
+        while *store.state().borrow() != StoreState::Full {
+            assert!(since.elapsed() < Duration::from_secs(5), "a full disk is not noticed");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(matches!(commit(store, vec![append("a", b"not now")]), Err(CommitError::Disk(_))));
+        assert!(state(&store.load(&doc("a")).unwrap().unwrap()) == text, "the text is not whole");
+    };
+    is_full(&store);
+    // What a kill leaves behind, carried to a disk with room.
+    let elsewhere = tempfile::tempdir().unwrap();
+    for file in [FILE, JOURNAL] {
+        fs::copy(disk.path().join(file), elsewhere.path().join(file)).unwrap();
+    }
+    let saved = open(elsewhere.path()).unwrap();
+    assert!(state(&saved.load(&doc("a")).unwrap().unwrap()) == text);
+    assert_eq!(*saved.state().borrow(), StoreState::Writable);
+
+    store.close();
+    drop(store);
+    let store = open(&disk.path()).unwrap();
+    is_full(&store);
+    fs::remove_file(&filler).unwrap();
+    println!("saving again after {:?}", resumes_within(&store, Duration::from_secs(2)));
+    commit(&store, vec![append("a", b"and more")]).unwrap();
+    text.extend_from_slice(b"and more");
+    store.close();
+    drop(store);
+    assert!(state(&open(&disk.path()).unwrap().load(&doc("a")).unwrap().unwrap()) == text);
 }
 
 #[test]

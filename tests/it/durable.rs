@@ -207,8 +207,10 @@ fn a_large_office_opens_quickly_also_after_a_kill() {
         });
         store.commit(writes.collect()).unwrap().blocking_recv().unwrap().unwrap();
     }
-    // A copy of the file of a running office is what a kill leaves behind.
-    std::fs::copy(dir.path().join("townhall.db"), copy.path().join("townhall.db")).unwrap();
+    // A copy of the files of a running office is what a kill leaves behind.
+    for file in ["townhall.db", "townhall.journal"] {
+        std::fs::copy(dir.path().join(file), copy.path().join(file)).unwrap();
+    }
     store.close();
     for (how, dir) in [("closed", dir.path()), ("killed", copy.path())] {
         let size = std::fs::metadata(dir.join("townhall.db")).unwrap().len() / 1_000_000;

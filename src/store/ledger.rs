@@ -1,0 +1,210 @@
+//! How a commit becomes durable: as a record in the journal at once, in the database's file a little later.
+//!
+//! Owns which way a commit takes, when the database's file is brought up to date, and taking up what a life that ended
+//! left in the journal only. Does not know what rows mean, nor who waits.
+//!
+//! A commit by the journal is one short write in place. The engine shows it at once, from memory; all of them reach its
+//! file together. Every transaction carries the number of its record ([`Mark`]): whatever the engine's file holds after
+//! a fault or a kill says exactly which records are still to be done again.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::journal::{FILE, Journal};
+use super::log::{Engine, Fault, Lasting, Reading, Rows, WriteFault, Writing};
+use super::redo::{self, Redo};
+use super::row::{FORMAT, KEY_FORMAT, KEY_JOURNAL, Mark, seal_number, unseal_number};
+use crate::clock::Stopwatch;
+use crate::config::limits::{JOURNAL_AGE, JOURNAL_QUIET, JOURNAL_ROWS_MAX};
+
+/// The first format with a journal.
+const FORMAT_JOURNAL: u64 = 2;
+
+/// The contents of records that are to be done again, in order.
+pub(super) type Tail = Vec<Vec<u8>>;
+
+/// The way of commits to the disk.
+pub(super) struct Ledger {
+    /// Nothing while it cannot be made or written: then every commit goes straight to the database's file.
+    journal: Option<Journal>,
+    /// How far the rows are.
+    mark: Mark,
+    /// The database's file says that the journal is in use, and the journal stands at its beginning or behind records
+    /// that count from there.
+    begun: bool,
+    /// When the first and the last commit were that are in the journal only.
+    first: Option<Stopwatch>,
+    last: Stopwatch,
+    /// Changes of rows in the journal only.
+    rows: usize,
+}
+
+/// What the rows say of the journal, once the file format was found to be known.
+pub(super) fn mark(rows: &Reading) -> Result<Mark, Fault> {
+    let damaged = |what: &str| Fault::Damaged(what.to_owned());
+    let format = rows.get(&KEY_FORMAT)?.ok_or_else(|| damaged("the file's format number is missing"))?;
+    let format = unseal_number(&KEY_FORMAT, &format)?;
+    if format > u64::from(FORMAT) {
+        return Err(Fault::Newer(format));
+    }
+    match rows.get(&KEY_JOURNAL)? {
+        Some(sealed) => Mark::unseal(&sealed),
+        None if format < FORMAT_JOURNAL => Ok(Mark::default()),
+        None => Err(damaged("it is not known whether the journal holds rows")),
+    }
+}
+
+impl Ledger {
+    /// Takes up the journal of a folder whose rows say `mark`; also gives what is to be done again.
+    pub(super) fn open(dir: &Path, mark: Mark) -> Result<(Self, Tail), Fault> {
+        let opened = Journal::open(dir);
+        if !mark.is_open {
+            // Whatever it holds is in the database too.
+            let journal = match opened {
+                Ok(Some(journal)) => Ok(journal),
+                Ok(None) | Err(_) => Journal::make(dir),
+            };
+            let journal = journal.inspect_err(|fault| {
+                tracing::warn!(%fault, "there is no journal: every commit goes straight to the database, more slowly");
+            });
+            let mark = Mark { life: new_life()?, ..mark };
+            return Ok((Self::new(journal.ok(), mark), Tail::new()));
+        }
+        let mut journal = opened?.ok_or_else(|| {
+            Fault::Damaged(format!(
+                "{FILE} is missing: the newest edits are in it; put it back beside the database"
+            ))
+        })?;
+        let area = journal.area()?;
+        let (tail, serial) = redo::tail(mark.life, mark.serial, &area)?;
+        let tail = tail.into_iter().map(<[u8]>::to_vec).collect();
+        Ok((Self::new(Some(journal), Mark { serial, ..mark }), tail))
+    }
+
+    fn new(journal: Option<Journal>, mark: Mark) -> Self {
+        Self { journal, mark, begun: false, first: None, last: Stopwatch::start(), rows: 0 }
+    }
+
+    /// Does again what [`Ledger::open`] gave. In memory only, it stays in the journal too.
+    pub(super) fn again(&mut self, engine: &Engine, tail: &Tail, lasting: Lasting) -> Result<(), Fault> {
+        let mark = self.mark;
+        let done = engine.change(|rows| {
+            tail.iter().try_for_each(|content| redo::again(content, rows))?;
+            rows.put(&KEY_JOURNAL, &mark.seal())?;
+            Ok(((), lasting))
+        });
+        done.map_err(WriteFault::into_fault)?;
+        if lasting == Lasting::Disk {
+            self.settled();
+        }
+        Ok(())
+    }
+
+    /// Changes rows in one transaction, which is on disk when this returns `Ok`, and undone when `f` fails. After a
+    /// [`Fault::Journal`] the same may be tried again at once.
+    pub(super) fn write<T>(
+        &mut self,
+        engine: &Engine,
+        f: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>,
+    ) -> Result<T, WriteFault> {
+        let mark = Mark { serial: self.mark.serial + 1, is_open: true, ..self.mark };
+        let done = engine.change(|rows| {
+            rows.record();
+            let made = f(rows)?;
+            let redo = rows.recorded();
+            let changed = redo.rows();
+            if !self.takes(&redo) {
+                self.straight(rows, self.journal.is_some())?;
+                return Ok(((made, None), Lasting::Disk));
+            }
+            rows.put(&KEY_JOURNAL, &mark.seal())?;
+            self.record(&redo.record(mark.life, mark.serial))?;
+            Ok(((made, Some(changed)), Lasting::Memory))
+        });
+        match done {
+            Ok((made, Some(changed))) => {
+                self.mark = mark;
+                self.rows += changed;
+                self.last = Stopwatch::start();
+                self.first.get_or_insert(self.last);
+                Ok(made)
+            }
+            Ok((made, None)) => {
+                self.settled();
+                Ok(made)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Brings the database's file up to date; `f` may change rows with it.
+    pub(super) fn checkpoint(
+        &mut self,
+        engine: &Engine,
+        f: impl FnOnce(&mut Writing<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let done = engine.write(|rows| {
+            f(rows)?;
+            self.straight(rows, self.journal.is_some())
+        });
+        done.map_err(WriteFault::into_fault)?;
+        self.settled();
+        Ok(())
+    }
+
+    /// Brings the database's file up to date for the last time: from then on it is whole without the journal.
+    pub(super) fn close(&mut self, engine: &Engine) -> Result<(), Fault> {
+        if !self.begun && !self.mark.is_open {
+            return Ok(());
+        }
+        self.begun = false;
+        engine.write(|rows| self.straight(rows, false)).map_err(WriteFault::into_fault)
+    }
+
+    /// How long to wait before the file is brought up to date, should nothing be committed until then; `None`: it is.
+    pub(super) fn is_due_in(&self) -> Option<Duration> {
+        self.first.map(|_| JOURNAL_QUIET.saturating_sub(self.last.elapsed()))
+    }
+
+    /// Whether the journal takes this; otherwise it goes straight to the database's file, with everything before it.
+    fn takes(&self, redo: &Redo) -> bool {
+        self.begun
+            && redo.is_whole()
+            && self.rows + redo.rows() <= JOURNAL_ROWS_MAX
+            && self.first.is_none_or(|first| first.elapsed() < JOURNAL_AGE)
+            && self.journal.as_ref().is_some_and(|journal| journal.has_room(redo.len()))
+    }
+
+    /// Puts a record on disk. A journal that fails is left alone from here on: the database takes everything itself.
+    fn record(&mut self, record: &[u8]) -> Result<(), Fault> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let Err(fault) = journal.append(record).and_then(|()| journal.sync()) else { return Ok(()) };
+        let file = journal.path().display();
+        tracing::error!(%fault, %file, "the journal cannot be written and is not used any more");
+        self.journal = None;
+        Err(Fault::Journal(fault.to_string()))
+    }
+
+    /// The rows of a transaction that goes to the database's file.
+    fn straight(&self, rows: &mut Writing<'_>, is_open: bool) -> Result<(), Fault> {
+        if !self.begun {
+            rows.put(&KEY_FORMAT, &seal_number(&KEY_FORMAT, FORMAT.into()))?;
+        }
+        rows.put(&KEY_JOURNAL, &Mark { is_open, ..self.mark }.seal())
+    }
+
+    /// Everything is in the database's file.
+    fn settled(&mut self) {
+        self.begun = self.journal.is_some();
+        self.mark.is_open = self.begun;
+        self.journal.iter_mut().for_each(Journal::restart);
+        (self.first, self.rows) = (None, 0);
+    }
+}
+
+/// A number that nobody outside this computer knows.
+fn new_life() -> Result<u64, Fault> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| Fault::Disk(format!("no randomness: {error}")))?;
+    Ok(u64::from_le_bytes(bytes))
+}

@@ -1,0 +1,164 @@
+//! The form of the journal's records: which rows a transaction put and removed, so that it can be done again.
+//!
+//! Owns the bytes of a record, and which records after which others are whole. Does not know files, nor what rows mean.
+//!
+//! A record is its mark, the bytes of its content, the life of the journal that it belongs to, its number, a CRC-32C of
+//! all of these and the content. Numbers follow each other without a gap. The life is random and stays on this
+//! computer: bytes that strangers put into rows cannot pass for a record.
+
+use super::log::{Fault, Writing};
+use crate::config::limits::JOURNAL_RECORD_MAX_BYTES;
+
+/// How a record begins.
+const MARK: [u8; 4] = *b"\xC7row";
+/// Bytes before a record's content.
+const HEAD: usize = 28;
+/// Bytes before a change's own.
+const CHANGE_HEAD: usize = 9;
+
+const PUT: u8 = 1;
+const DELETE: u8 = 2;
+const DELETE_RANGE: u8 = 3;
+
+/// What one transaction changes, as the content of a record that has no number yet.
+#[derive(Debug)]
+pub(super) struct Redo {
+    bytes: Vec<u8>,
+    rows: usize,
+    is_whole: bool,
+}
+
+impl Redo {
+    pub(super) fn new() -> Self {
+        Self { bytes: vec![0; HEAD], rows: 0, is_whole: true }
+    }
+
+    /// Whether it holds everything; what grows too large for the journal is not written down to its end.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// Bytes of the record.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// How many changes it holds.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.change(PUT, key, value);
+    }
+
+    pub(super) fn delete(&mut self, key: &[u8]) {
+        self.change(DELETE, key, &[]);
+    }
+
+    pub(super) fn delete_range(&mut self, from: &[u8], to: &[u8]) {
+        self.change(DELETE_RANGE, from, to);
+    }
+
+    fn change(&mut self, kind: u8, first: &[u8], second: &[u8]) {
+        let length = CHANGE_HEAD + first.len() + second.len();
+        self.is_whole &= self.bytes.len() + length <= JOURNAL_RECORD_MAX_BYTES;
+        if !self.is_whole {
+            return;
+        }
+        self.rows += 1;
+        self.bytes.push(kind);
+        for part in [first, second] {
+            self.bytes.extend_from_slice(&(part.len() as u32).to_le_bytes());
+        }
+        self.bytes.extend_from_slice(first);
+        self.bytes.extend_from_slice(second);
+    }
+
+    /// The finished record.
+    pub(super) fn record(mut self, life: u64, serial: u64) -> Vec<u8> {
+        let length = (self.bytes.len() - HEAD) as u32;
+        let sum = sum(life, serial, length, self.bytes.get(HEAD..).unwrap_or_default());
+        let head = [&MARK[..], &length.to_le_bytes(), &life.to_le_bytes(), &serial.to_le_bytes(), &sum];
+        let head = head.concat();
+        self.bytes.splice(..HEAD, head);
+        self.bytes
+    }
+}
+
+fn sum(life: u64, serial: u64, length: u32, content: &[u8]) -> [u8; 4] {
+    let mut sum = crc32c::crc32c(&life.to_le_bytes());
+    sum = crc32c::crc32c_append(sum, &serial.to_le_bytes());
+    sum = crc32c::crc32c_append(sum, &length.to_le_bytes());
+    crc32c::crc32c_append(sum, content).to_le_bytes()
+}
+
+/// The record that begins here, if it is whole and of this life: its number and its content.
+fn read(life: u64, from: &[u8]) -> Option<(u64, &[u8])> {
+    let rest = from.strip_prefix(&MARK)?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (its_life, rest) = rest.split_first_chunk::<8>()?;
+    let (serial, rest) = rest.split_first_chunk::<8>()?;
+    let (found, rest) = rest.split_first_chunk::<4>()?;
+    let length = u32::from_le_bytes(*length);
+    let serial = u64::from_le_bytes(*serial);
+    if u64::from_le_bytes(*its_life) != life {
+        return None;
+    }
+    let content = rest.get(..length as usize)?;
+    (*found == sum(life, serial, length, content)).then_some((serial, content))
+}
+
+/// What is to be done again: the contents of the records behind number `after`, and the last number of all.
+///
+/// Records stand one behind the other from the beginning; behind the last one lies what is left of older ones. A last
+/// record that is not whole was never acknowledged. One in the middle that is not whole is damage.
+pub(super) fn tail(life: u64, after: u64, area: &[u8]) -> Result<(Vec<&[u8]>, u64), Fault> {
+    let mut tail = Vec::new();
+    let mut last: Option<u64> = None;
+    let mut at = 0;
+    while let Some((serial, content)) = area.get(at..).and_then(|from| read(life, from)) {
+        let follows = last.map_or(serial <= after.saturating_add(1), |last| serial == last + 1);
+        if !follows {
+            break;
+        }
+        if serial > after {
+            tail.push(content);
+        }
+        last = Some(serial);
+        at += HEAD + content.len();
+    }
+    let last = last.unwrap_or(0).max(after);
+    let rest = area.get(at..).unwrap_or_default();
+    let starts = rest.windows(MARK.len()).enumerate().filter(|(_, four)| **four == MARK);
+    for (start, _) in starts {
+        if let Some((serial, _)) = rest.get(start..).and_then(|from| read(life, from))
+            && serial > last
+        {
+            return Err(Fault::Damaged(format!(
+                "the journal is not whole: record {} cannot be read, and record {serial} follows it",
+                last + 1
+            )));
+        }
+    }
+    Ok((tail, last))
+}
+
+/// Does the changes of a record again.
+pub(super) fn again(mut content: &[u8], rows: &mut Writing<'_>) -> Result<(), Fault> {
+    let unclear = || Fault::Damaged("a record of the journal makes no sense".into());
+    while let Some((head, rest)) = content.split_first_chunk::<CHANGE_HEAD>() {
+        let [kind, first @ .., s0, s1, s2, s3] = *head;
+        let (first, second) = (u32::from_le_bytes(first), u32::from_le_bytes([s0, s1, s2, s3]));
+        let (first, rest) = rest.split_at_checked(first as usize).ok_or_else(unclear)?;
+        let (second, rest) = rest.split_at_checked(second as usize).ok_or_else(unclear)?;
+        match kind {
+            PUT => rows.put(first, second)?,
+            DELETE => rows.delete(first)?,
+            DELETE_RANGE => rows.delete_range(first, second)?,
+            _ => return Err(unclear()),
+        }
+        content = rest;
+    }
+    if content.is_empty() { Ok(()) } else { Err(unclear()) }
+}
