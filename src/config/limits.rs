@@ -303,6 +303,12 @@ pub const ENGINE_UPGRADE_DEADLINE: Duration = Duration::from_secs(10);
 pub const SIO_SESSIONS_MAX: usize = 4_096;
 /// Engine.IO sessions of one address: as many as it may have connections.
 pub const SIO_SESSIONS_PER_ADDRESS_MAX: usize = CONNECTIONS_PER_ADDRESS_MAX;
+/// Packets that one Engine.IO client may say at once; those beyond are heard more slowly…
+pub const SIO_PACKETS_BURST: u32 = 5_000;
+/// …so many in a second, ten times what the busiest page says…
+pub const SIO_PACKETS_PER_SECOND: u32 = 500;
+/// …and who does not stop for this long is closed.
+pub const SIO_STRAIN_MAX: Duration = Duration::from_secs(10);
 /// Frames waiting for one Engine.IO client, in bytes: a few of the largest messages; over it the session is closed.
 pub const SIO_OUTBOX_MAX_BYTES: usize = 4 * MIB;
 /// Namespaces that one client may be in.

@@ -32,6 +32,7 @@ mod scribe;
 mod sio;
 mod sio_clients;
 mod sio_codecs;
+mod sio_hostile;
 mod sio_rules;
 mod slow;
 mod slow_socket;

@@ -288,10 +288,16 @@ pub enum Reason {
     PingTimeout,
     /// The client sent what the protocol forbids.
     Malformed,
+    /// Two requests of one kind came at once: somebody else has the session's id, or a proxy repeats what it carries.
+    Overlap,
     /// The client sent more than is taken at once.
     TooLarge,
     /// The client did not enter any namespace in time.
     Late,
+    /// The client announced binary data that did not come.
+    Unfinished,
+    /// The client did not stop to say more than is heard.
+    Flood,
     /// The client was too slow for its bound.
     Slow,
     /// The same session was taken up on another connection.
@@ -314,8 +320,11 @@ impl Reason {
             Self::Closed => "closed",
             Self::PingTimeout => "ping_timeout",
             Self::Malformed => "malformed_packet",
+            Self::Overlap => "requests_overlap",
             Self::TooLarge => "message_too_large",
             Self::Late => "connect_timeout",
+            Self::Unfinished => "attachments_missing",
+            Self::Flood => "packet_flood",
             Self::Slow => "outbox_overflow",
             Self::TakenOver => "taken_over",
             Self::Reconnect => "reconnect",
@@ -336,7 +345,12 @@ impl Reason {
             Self::Left | Self::SentOut | Self::Closed => 1000,
             Self::Malformed => 1002,
             Self::TooLarge => 1009,
-            Self::PingTimeout | Self::Late | Self::TakenOver => 1008,
+            Self::Overlap
+            | Self::PingTimeout
+            | Self::Late
+            | Self::Unfinished
+            | Self::Flood
+            | Self::TakenOver => 1008,
             Self::Slow | Self::Full => 1013,
             Self::Reconnect | Self::Stopping => 1012,
         }

@@ -36,6 +36,7 @@ enum Refusal {
     Request,
     Version,
     TooLarge,
+    Flood,
     Full,
 }
 
@@ -49,6 +50,7 @@ impl IntoResponse for Refusal {
             Self::Version => (StatusCode::BAD_REQUEST, 5, "Unsupported protocol version"),
             // The reference server says nothing but the status here.
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, 3, "Payload too large"),
+            Self::Flood => (StatusCode::TOO_MANY_REQUESTS, 3, "Too many messages"),
             Self::Full => (StatusCode::SERVICE_UNAVAILABLE, 4, "Too many at once. Try again."),
         };
         let body = format!("{{\"code\":{code},\"message\":\"{message}\"}}");
@@ -153,7 +155,7 @@ fn greeting(session: &Session, upgrades: bool) -> String {
 /// A request that waits until there is something to say.
 async fn poll(session: &Arc<Session>, caller: &Caller) -> Response {
     let Some(request) = session.begin(true) else {
-        session.close(Reason::Malformed);
+        session.close(Reason::Overlap);
         return Refusal::Request.into_response();
     };
     let began = session.transport();
@@ -216,7 +218,7 @@ async fn take(
     body: Body,
 ) -> Result<Response, Refusal> {
     let Some(request) = session.begin(false) else {
-        session.close(Reason::Malformed);
+        session.close(Reason::Overlap);
         return Err(Refusal::Request);
     };
     let kind = parts.headers.get(header::CONTENT_TYPE);
@@ -246,6 +248,7 @@ async fn take(
             match reason {
                 Reason::Closed => break,
                 Reason::TooLarge => return Err(Refusal::TooLarge),
+                Reason::Flood => return Err(Refusal::Flood),
                 _ => return Err(Refusal::Request),
             }
         }

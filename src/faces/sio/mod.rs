@@ -8,6 +8,7 @@ mod dialect;
 mod echo;
 mod floor;
 mod http;
+mod pace;
 mod queue;
 mod session;
 mod talk;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::Reason;
 use super::dialect::Arrival;
 use super::floor::Floor;
+use super::pace::Pace;
 use super::queue::{Queue, message};
 use super::talk::Talk;
 use crate::config::limits::OUTBOX_MAX_BYTES;
@@ -35,6 +36,7 @@ pub(super) struct Session {
     pub(super) talk: tokio::sync::Mutex<Talk>,
     /// Where spaces put what they say.
     pub(super) outbox: SpaceOutbox,
+    pace: Pace,
     out: Mutex<Queue>,
     pong: Notify,
     end: CancellationToken,
@@ -68,6 +70,7 @@ impl Session {
             floor,
             talk: tokio::sync::Mutex::default(),
             outbox,
+            pace: Pace::new(),
             out: Mutex::new(out),
             pong: Notify::new(),
             end: CancellationToken::new(),
@@ -261,6 +264,7 @@ impl Session {
         packet: Result<Packet<'_>, PacketError>,
     ) -> Result<(), Reason> {
         self.floor.metrics.messages_in.inc();
+        self.pace.pass().await?;
         match packet {
             Ok(Packet::Text(text)) => Talk::text(self, text).await,
             Ok(Packet::Binary(bytes)) => Talk::binary(self, bytes).await,
@@ -282,6 +286,9 @@ impl Session {
                 return;
             }
             let Some(session) = session.upgrade() else { return };
+            if Talk::is_stuck(&session) {
+                return session.close(Reason::Unfinished);
+            }
             session.signal(&Packet::Ping(""));
             tokio::select! {
                 answered = timeout(patience, session.pong.notified()) => {

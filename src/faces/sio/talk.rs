@@ -20,6 +20,8 @@ use crate::wire::socketio::{
 #[derive(Default)]
 pub(super) struct Talk {
     assembly: Assembly,
+    /// A packet waited for its binary messages already when the client was last asked for a sign of life.
+    waited: bool,
     members: Vec<Membership>,
     /// Namespaces that the server sent this client out of: what it says there may still be on its way.
     sent_out: Vec<Arc<str>>,
@@ -78,10 +80,19 @@ impl Talk {
             return Ok(());
         }
         let mut talk = session.talk.lock().await;
+        talk.waited = false;
         match talk.assembly.binary(bytes).map_err(|_| Reason::Malformed)? {
             Some(heard) => talk.packet(session, &heard).await,
             None => Ok(()),
         }
+    }
+
+    /// Whether a packet waits for binary messages that do not come; asked with each sign of life.
+    pub(super) fn is_stuck(session: &Session) -> bool {
+        // While something is being looked after, something came.
+        let Ok(mut talk) = session.talk.try_lock() else { return false };
+        let waits = talk.assembly.waits();
+        std::mem::replace(&mut talk.waited, waits) && waits
     }
 
     async fn packet(&mut self, session: &Arc<Session>, heard: &Heard) -> Result<(), Reason> {
