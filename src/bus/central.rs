@@ -6,6 +6,7 @@
 mod echo;
 mod line;
 mod sender;
+mod why;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 use self::echo::Echoes;
 use self::line::{Ear, Line, News};
 pub(super) use self::sender::Sender;
-use self::sender::{NOT_PERMITTED, Why};
+pub(super) use self::why::code;
+use self::why::{CLOSED, NOT_PERMITTED, Why};
 use super::exchange::Exchange;
 use super::message::{Message, Pattern};
 use super::{BusKind, BusState};
@@ -234,7 +236,7 @@ impl Central {
         tokio::select! {
             () = stop.cancelled() => End::Stop,
             _ = url.wait_for(|now| now.as_ref() != Some(target)) => End::Elsewhere,
-            () = dead.notified() => End::Lost("the connection was closed".into()),
+            () = dead.notified() => End::Lost(CLOSED.into()),
             why = talk => End::Lost(why),
         }
     }
@@ -324,6 +326,8 @@ impl Central {
         }
         tracing::info!(redis = %target, "the central Redis is there");
         self.tell(|state| {
+            let was_away = !state.up && state.last_error.is_some();
+            state.away_since_ms = was_away.then_some(state.since_ms);
             (state.up, state.since_ms, state.was_up_before) = (true, now_ms, true);
         });
     }
@@ -348,7 +352,14 @@ impl Central {
 
 fn state_of(url: Option<&CentralUrl>, now_ms: u64) -> BusState {
     let kind = if url.is_some() { BusKind::Central } else { BusKind::Embedded };
-    BusState { kind, up: kind == BusKind::Embedded, since_ms: now_ms, last_error: None, was_up_before: false }
+    BusState {
+        kind,
+        up: kind == BusKind::Embedded,
+        since_ms: now_ms,
+        last_error: None,
+        away_since_ms: None,
+        was_up_before: false,
+    }
 }
 
 /// A lock's content, also after a panic elsewhere: what is behind these locks is never half changed.

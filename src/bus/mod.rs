@@ -71,6 +71,9 @@ pub struct BusState {
     pub since_ms: u64,
     /// Why the central Redis could not be used the last time, without secrets.
     pub last_error: Option<String>,
+    /// Since when it was away the last time before it came back, in milliseconds since 1970: what others published from
+    /// then until `since_ms` was not heard here.
+    pub away_since_ms: Option<u64>,
     /// Whether it was up before: then something may have been missed.
     was_up_before: bool,
 }
@@ -239,6 +242,13 @@ impl Bus {
     /// Why it cannot be used, without secrets.
     pub async fn try_central(url: &CentralUrl) -> Result<(), BusError> {
         Central::try_out(url).await.map_err(BusError)
+    }
+
+    /// A short word for why the central server could not be used ([`BusState::last_error`], [`Bus::try_central`]), for
+    /// who says it in another language. `other` for what has no word.
+    #[must_use]
+    pub fn why_code(why: &str) -> &'static str {
+        central::code(why)
     }
 
     /// Keeps the connection to the central server until `stop`: connects, listens, and connects again.

@@ -1,8 +1,7 @@
 //! One connection to the central Redis: opening it in every layout, what is said on it, what is heard.
 //!
 //! Owns the protocol: RESP3 with pushes on one connection, or RESP2 with a second one for listening. Does not
-//! know when to connect again. Errors are told in our own words: a server may repeat what it was sent, secrets
-//! included.
+//! know when to connect again.
 
 use std::sync::Arc;
 
@@ -19,7 +18,8 @@ use redis::{
 use tokio::task::JoinHandle;
 
 use super::super::message::{Message, Pattern};
-use super::sender::{Sender, Why, within, words};
+use super::sender::{Sender, within};
+use super::why::{SILENT, Why, words};
 use crate::config::limits::{CENTRAL_ANSWER_MAX, CENTRAL_CONNECT_MAX};
 use crate::config::{CentralUrl, Layout};
 
@@ -63,7 +63,7 @@ impl Line {
         };
         match tokio::time::timeout(CENTRAL_CONNECT_MAX, opening).await {
             Ok(opened) => opened.map_err(|error| words(&error)),
-            Err(_) => Err("it does not answer in time".into()),
+            Err(_) => Err(SILENT.into()),
         }
     }
 

@@ -1,7 +1,6 @@
 //! What is said to the central Redis: one command, or several in one go, and the answer within a bounded time.
 //!
-//! Owns the commands. Does not know how the connection was opened. Errors are told in our own words: a server may
-//! repeat what it was sent, secrets included.
+//! Owns the commands. Does not know how the connection was opened.
 
 use std::future::Future;
 use std::time::Duration;
@@ -9,16 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 use redis::cluster_async::ClusterConnection;
-use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Value};
 
 use super::super::message::Message;
+use super::why::{SILENT, Why, words};
 use crate::config::limits::CENTRAL_ANSWER_MAX;
-
-/// Why something did not work, in words without secrets.
-pub(in crate::bus) type Why = String;
-
-/// The user may not do this there.
-pub(super) const NOT_PERMITTED: &str = "it does not permit this user what is needed";
 
 /// Sends commands; cheap to clone.
 #[derive(Clone)]
@@ -104,27 +98,6 @@ pub(super) async fn within<T>(
 ) -> Result<T, Why> {
     match tokio::time::timeout(most, asked).await {
         Ok(answer) => answer.map_err(|error| words(&error)),
-        Err(_) => Err("it does not answer in time".into()),
-    }
-}
-
-/// The error in our own words.
-pub(super) fn words(error: &RedisError) -> Why {
-    match error.code() {
-        Some("WRONGPASS" | "NOAUTH") => return "it refuses the user's name or the password".into(),
-        Some("NOPERM") => return NOT_PERMITTED.into(),
-        Some("LOADING") => return "it is still loading its data".into(),
-        Some("READONLY") => return "it is a replica that takes no writes".into(),
-        _ => {}
-    }
-    match error.kind() {
-        ErrorKind::AuthenticationFailed => "it refuses the user's name or the password".into(),
-        ErrorKind::MasterNameNotFoundBySentinel => "no sentinel knows this master".into(),
-        _ if error.is_timeout() => "it does not answer in time".into(),
-        _ if error.is_connection_refusal() => "nobody listens there".into(),
-        _ if error.is_connection_dropped() => "the connection was closed".into(),
-        // The system's own words, or those of TLS: neither knows a password.
-        ErrorKind::Io => error.to_string(),
-        _ => format!("it cannot be used ({})", error.category()),
+        Err(_) => Err(SILENT.into()),
     }
 }

@@ -54,6 +54,8 @@ fn shown(face: &OwnFace) -> Value {
             "up": state.up,
             "since": rfc3339(state.since_ms),
             "last_error": state.last_error,
+            "last_error_code": state.last_error.as_deref().map(Bus::why_code),
+            "away_since": state.away_since_ms.map(rfc3339),
             "waiting": face.bus.waiting(),
         },
     } })
@@ -91,5 +93,6 @@ pub(super) async fn test(
     let url = choice.url(face.bus.central().as_ref())?;
     let url = url.ok_or_else(|| Failure::bad("bad_address", "There is no address to try."))?;
     let why = Bus::try_central(&url).await.err().map(|why| why.0);
-    Ok(Json(json!({ "ok": why.is_none(), "why": why })).into_response())
+    Ok(Json(json!({ "ok": why.is_none(), "why": why, "code": why.as_deref().map(Bus::why_code) }))
+        .into_response())
 }

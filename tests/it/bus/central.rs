@@ -355,8 +355,14 @@ async fn the_settings_page_chooses_a_redis_that_lasts_and_shows_no_password() {
     };
     let plain = format!("redis://127.0.0.1:{}", redis.port());
     let test = async |body| office.admin().post("/api/v1/settings/redis/test", body).await.json();
-    assert_eq!(test(json!({ "url": plain, "password": "pass" })).await, json!({ "ok": true, "why": null }));
-    assert_eq!(test(json!({ "url": plain, "password": "no" })).await["ok"], false);
+    assert_eq!(
+        test(json!({ "url": plain, "password": "pass" })).await,
+        json!({ "ok": true, "why": null, "code": null })
+    );
+    let refused = test(json!({ "url": plain, "password": "no" })).await;
+    assert_eq!((&refused["ok"], &refused["code"]), (&json!(false), &json!("log_in")));
+    let nobody = test(json!({ "url": "redis://no-such-computer.invalid" })).await;
+    assert_eq!(nobody["code"], "no_such_host", "{nobody}");
     let editor = office.client().with_token(&office.mint(townhall::auth::Role::Editor).await);
     assert_eq!(editor.get("/api/v1/settings/redis").await.status, 403);
     assert_eq!(put(&office, json!({ "url": "http://x" })).await.code(), "bad_address");
