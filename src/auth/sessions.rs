@@ -19,7 +19,7 @@ pub(super) const PREFIX: &str = "p-";
 pub(super) const KEY: &str = "session/";
 /// The row of [`Table::Settings`] that holds the host's name.
 const HOST_NAME: &[u8] = b"host_name";
-/// The host's name until the host says another.
+/// The host's name until the host says another, where the page has no word for it either.
 const HOST_NAME_DEFAULT: &str = "Host";
 
 /// A session on its way to the one who joined.
@@ -128,15 +128,18 @@ impl Auth {
         self.invitations().make_once(self.0.clock.now_ms())
     }
 
-    /// The window brings its one-time secret: the host logs in. Call it only for callers on this computer.
+    /// The window brings its one-time secret: the host logs in, as `unnamed` where no name
+    /// was ever said. Call it only for callers on this computer.
     ///
     /// # Errors
     /// See [`JoinError`].
-    pub fn take_once(&self, secret: &str) -> Result<Session, JoinError> {
+    pub fn take_once(&self, secret: &str, unnamed: Option<&str>) -> Result<Session, JoinError> {
         if !self.invitations().take_once(secret, self.0.clock.now_ms()) {
             return Err(JoinError::Code);
         }
-        let session = self.begin(Some(HOST), &self.host_name(), Role::Admin, None)?;
+        let name = self.host_name().or_else(|| person_name(unnamed?));
+        let name = name.as_deref().unwrap_or(HOST_NAME_DEFAULT);
+        let session = self.begin(Some(HOST), name, Role::Admin, None)?;
         self.audit(&Deed { what: "window_opened", by: HOST, to: HOST, name: session.grant.name() });
         Ok(session)
     }
@@ -213,12 +216,10 @@ impl Auth {
         }
     }
 
-    /// How colleagues see the host.
-    #[must_use]
-    pub fn host_name(&self) -> String {
+    /// How colleagues see the host, once the host said so.
+    fn host_name(&self) -> Option<String> {
         let stored = self.0.store.get(Table::Settings, HOST_NAME).ok().flatten();
-        let stored = stored.and_then(|name| String::from_utf8(name.to_vec()).ok());
-        stored.unwrap_or_else(|| HOST_NAME_DEFAULT.to_owned())
+        stored.and_then(|name| String::from_utf8(name.to_vec()).ok())
     }
 
     pub(super) fn host_name_row(name: &str) -> Write {

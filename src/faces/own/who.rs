@@ -16,6 +16,8 @@ use crate::faces::door::{SESSION_COOKIE, session_token};
 #[derive(Deserialize)]
 pub(super) struct Once {
     once: String,
+    /// What a host without a name is called in the page's language.
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -53,7 +55,7 @@ pub(super) async fn rename(
 pub(super) async fn once(
     State(face): State<OwnFace>,
     Anybody(caller): Anybody,
-    Said(Once { once }): Said<Once>,
+    Said(Once { once, name }): Said<Once>,
 ) -> Result<Response, Failure> {
     if !caller.local {
         return Err(Failure::new(
@@ -62,7 +64,7 @@ pub(super) async fn once(
             "This works only on the office's own computer.",
         ));
     }
-    let session = face.auth.take_once(&once).map_err(refused)?;
+    let session = face.auth.take_once(&once, name.as_deref()).map_err(refused)?;
     caller.authenticated();
     tracing::info!(address = %caller.address, "the window logged in");
     Ok(with_cookie(Json(json!({ "user": user(&session.grant) })), &session))
