@@ -1,5 +1,7 @@
 //! What our routes take and give: bodies, who may ask, errors, times.
 
+use std::num::NonZeroU8;
+
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -8,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::well_known::Iso8601;
+use time::format_description::well_known::iso8601::{Config, EncodedConfig, TimePrecision};
 
 use crate::auth::{Grant, Role};
 use crate::config::limits::BODY_MAX_BYTES;
@@ -177,10 +180,14 @@ pub(super) fn is_type(headers: &HeaderMap, wanted: &str) -> bool {
     said.and_then(|said| said.split(';').next()).is_some_and(|said| said.trim().eq_ignore_ascii_case(wanted))
 }
 
+/// Milliseconds always have three digits, so that times can be compared as texts.
+const RFC3339: EncodedConfig =
+    Config::DEFAULT.set_time_precision(TimePrecision::Second { decimal_digits: NonZeroU8::new(3) }).encode();
+
 /// A moment as RFC 3339 in UTC.
 pub(super) fn rfc3339(at_ms: u64) -> String {
     let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at_ms) * 1_000_000);
-    at.ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default()
+    at.ok().and_then(|at| at.format(&Iso8601::<RFC3339>).ok()).unwrap_or_default()
 }
 
 /// A grant as the page shows it.
@@ -194,4 +201,20 @@ pub(super) fn sentence(error: &dyn std::fmt::Display) -> String {
     let mut letters = text.chars();
     let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
     format!("{first}{}{}", letters.as_str(), if text.ends_with('.') { "" } else { "." })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rfc3339;
+
+    #[test]
+    fn times_have_one_form_and_can_be_compared_as_texts() {
+        for (at_ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_795_166_781_120, "2026-11-20T09:26:21.120Z"),
+            (1_795_166_781_009, "2026-11-20T09:26:21.009Z"),
+        ] {
+            assert_eq!(rfc3339(at_ms), text);
+        }
+    }
 }
