@@ -11,7 +11,6 @@ mod network;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -116,7 +115,7 @@ impl Server {
         )?;
         let auth = Auth::open(&config.data, store.clone(), bus.clone(), clock.clone())?;
         let (channels, loomio) = Channels::new(&config, (&auth, &bus), (&store, &clock, &metrics));
-        let forum = Forum::open(&config, &bus, &store, &clock, &metrics)?;
+        let forum = Forum::open(&config, &bus, (&store, &clock, &metrics), channels.spaces())?;
         let realtime = config.realtime.clone();
         let rooms = Rooms::with(store.clone(), clock.clone(), metrics.clone(), documents(&config), realtime);
         log_start(&config, address);
@@ -125,7 +124,6 @@ impl Server {
         let options = SioOptions { origins: Origins::These(pages), ..SioOptions::default() };
         let sio = Sio::new(forum::before(forum.as_ref(), channels.dialects()), options, &metrics);
         let (desk, wishes) = FrontDesk::open(store.clone(), bus.clone(), &central, address)?;
-        let desk = Arc::new(desk);
         let records = Records::new(store.clone(), Scribe::new(config.scribe_program), clock.clone());
         let own = own::routes(OwnFace {
             auth: auth.clone(),
@@ -133,6 +131,9 @@ impl Server {
             rooms: rooms.clone(),
             metrics: metrics.clone(),
             bus: bus.clone(),
+            spaces: channels.spaces().clone(),
+            started_ms: clock.now_ms(),
+            clock: clock.clone(),
             desk: desk.clone(),
         });
         let yjs = yjs::routes(YjsFace {
@@ -152,7 +153,6 @@ impl Server {
         let network = Network::new(door.clone(), names, address, wishes);
         let handle = Handle::new(auth.clone(), rooms.clone(), bus.clone(), desk);
         let followers = Followers { store: store.clone(), bus: bus.clone(), records, clock, metrics };
-        let share = config.share;
         Ok(Self {
             listener,
             handle,
@@ -166,7 +166,7 @@ impl Server {
             door,
             network,
             followers,
-            share,
+            share: config.share,
         })
     }
 

@@ -29,6 +29,12 @@ pub const UPDATE_NESTING_MAX: usize = 64;
 pub const DOCUMENT_MAX_BYTES: usize = 64 * MIB;
 /// Writers and deleted ranges that a document may have together: they are what a room keeps in memory of it.
 pub const DOCUMENT_PARTS_MAX: usize = 400_000;
+/// Rooms on the page that shows what is going on, of each kind…
+pub const ACTIVITY_ROOMS_MAX: usize = 12;
+/// …names of people in each of them…
+pub const ACTIVITY_NAMES_MAX: usize = 8;
+/// …and reasons why something was refused.
+pub const ACTIVITY_REASONS_MAX: usize = 16;
 /// Commands waiting for one room; a full mailbox stops the reading of the sockets that fill it.
 pub const ROOM_MAILBOX: usize = 256;
 /// Open rooms at once.

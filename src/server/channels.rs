@@ -15,13 +15,14 @@ use crate::faces::loomio::{self, Bots, LoomioChannels, LoomioFace};
 use crate::faces::sio::Dialect;
 use crate::follow::emitted::Emitters;
 use crate::outbound::Outbound;
-use crate::rooms::space::{Space, SpaceOptions};
+use crate::rooms::space::{Space, SpaceOptions, Spaces};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
 /// The dialects, before their spaces are open.
 pub(super) struct Channels {
     loomio: LoomioChannels,
+    all: Spaces,
     options: SpaceOptions,
     bus: Bus,
     store: Store,
@@ -63,7 +64,12 @@ impl Channels {
         let loomio = LoomioChannels::new(face, bots);
         let options = SpaceOptions { window: config.channels_window, ..SpaceOptions::default() };
         let (bus, store, clock, metrics) = (bus.clone(), store.clone(), clock.clone(), metrics.clone());
-        (Self { loomio, options, bus, store, clock, metrics }, routes)
+        (Self { loomio, all: Spaces::default(), options, bus, store, clock, metrics }, routes)
+    }
+
+    /// All spaces that are open, whoever opens them.
+    pub(super) fn spaces(&self) -> &Spaces {
+        &self.all
     }
 
     /// The dialects in the order in which they are asked whether a client is theirs.
@@ -73,11 +79,12 @@ impl Channels {
 
     /// Opens the spaces.
     pub(super) async fn open(self) -> Result<OpenChannels, RunError> {
-        let Self { loomio, options, bus, store, clock, metrics } = self;
+        let Self { loomio, all, options, bus, store, clock, metrics } = self;
         let failed =
             |why: &dyn std::fmt::Display| RunError::Ended(format!("the channels did not open: {why}"));
         let space = Space::open("loomio", Some(store), clock, metrics.clone(), options);
         let space = space.await.map_err(|error| failed(&error))?;
+        all.add("loomio", &space);
         let feed = loomio.open(&space).map_err(|error| failed(&error))?;
         // The forum hears the same by itself: there every message asks who may hear it.
         let emitters = Emitters::new(vec![(space.clone(), loomio::is_room)], metrics);

@@ -1,6 +1,7 @@
 //! The server's answers to its own page: the office's name, its addresses, sharing.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -61,7 +62,7 @@ impl FrontDesk {
         bus: Bus,
         central: &Central,
         address: SocketAddr,
-    ) -> Result<(Self, Wishes), OpenError> {
+    ) -> Result<(Arc<Self>, Wishes), OpenError> {
         let setting = |key| {
             let row = store.get(Table::Settings, key).map_err(|e| OpenError::Settings(e.to_string()))?;
             Ok::<_, OpenError>(row.and_then(|row| String::from_utf8(row.to_vec()).ok()))
@@ -77,7 +78,8 @@ impl FrontDesk {
         let wishes = Wishes { share: wish_share, name: wish_name, id: id.clone(), done };
         let store_state = store.state();
         let central_said = matches!(central, Central::Said(_));
-        Ok((Self { id, store, bus, central_said, store_state, address, share, name, standing }, wishes))
+        let desk = Self { id, store, bus, central_said, store_state, address, share, name, standing };
+        Ok((Arc::new(desk), wishes))
     }
 
     pub(super) fn address(&self) -> SocketAddr {

@@ -11,7 +11,7 @@ use crate::faces::FORUM_CHANNEL;
 use crate::faces::curia::{Curia, CuriaFace, OpenSpace};
 use crate::faces::sio::Dialect;
 use crate::follow::emitted::Emitters;
-use crate::rooms::space::{Space, SpaceOptions};
+use crate::rooms::space::{Space, SpaceOptions, Spaces};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -32,9 +32,8 @@ impl Forum {
     pub(super) fn open(
         config: &Config,
         bus: &Bus,
-        store: &Store,
-        clock: &Clock,
-        metrics: &Metrics,
+        (store, clock, metrics): (&Store, &Clock, &Metrics),
+        all: &Spaces,
     ) -> Result<Option<Self>, OpenError> {
         let options = SpaceOptions { window: config.channels_window, ..SpaceOptions::default() };
         let config = config.curia.clone();
@@ -43,10 +42,15 @@ impl Forum {
             return Ok(None);
         };
         tracing::info!(tokens = ?keys, "the forum is open");
-        let (kept, time, figures) = (store.clone(), clock.clone(), metrics.clone());
+        let (kept, time, figures, all) = (store.clone(), clock.clone(), metrics.clone(), all.clone());
         let space: OpenSpace = Box::new(move || {
             let (store, clock, metrics) = (kept.clone(), time.clone(), figures.clone());
-            Box::pin(Space::open("curia", Some(store), clock, metrics, options))
+            let all = all.clone();
+            Box::pin(async move {
+                let space = Space::open("curia", Some(store), clock, metrics, options).await?;
+                all.add("curia", &space);
+                Ok(space)
+            })
         });
         let (shared, clock, metrics) = (bus.clone(), clock.clone(), metrics.clone());
         let curia = Arc::new(Curia::new(CuriaFace { keys, bus: shared, space, clock, metrics, config }));

@@ -11,6 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::tally::Tally;
+
 /// Why something was counted, as a short fixed word; never text from a client.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Reason {
@@ -45,7 +47,7 @@ pub struct Figures {
     /// Edits that were acknowledged after their commit.
     pub edits_saved: Counter,
     /// Refused input, by reason.
-    pub refused: Family<Reason, Counter>,
+    pub refused: Tally,
     /// Time of one commit, in seconds.
     pub commit_seconds: Histogram,
     /// Rows waiting for the writer.
@@ -63,11 +65,13 @@ pub struct Figures {
     /// Whether the store takes writes (1) or not (0).
     pub store_writable: Gauge,
     /// Messages said in spaces: `kept`, `passing`, `repeated`, or refused, with the reason.
-    pub said: Family<Reason, Counter>,
+    pub said: Tally,
     /// Messages of spaces put into members' outboxes.
     pub delivered: Counter,
     /// Who asked to take a session up again, by result.
-    pub recoveries: Family<Reason, Counter>,
+    pub recoveries: Tally,
+    /// Everybody who came into a space, taken up again or new.
+    pub arrivals: Counter,
     /// Members of all spaces.
     pub members: Gauge,
     /// Bytes of kept messages in all spaces.
@@ -94,9 +98,10 @@ impl Default for Metrics {
 }
 
 fn register_spaces(registry: &mut Registry, figures: &Figures) {
-    registry.register("said", "Messages said in spaces by kind", figures.said.clone());
+    registry.register("said", "Messages said in spaces by kind", figures.said.family());
     registry.register("delivered", "Messages put into members' outboxes", figures.delivered.clone());
-    registry.register("recoveries", "Sessions asked for again by result", figures.recoveries.clone());
+    registry.register("recoveries", "Sessions asked for again by result", figures.recoveries.family());
+    registry.register("arrivals", "Members who came into spaces", figures.arrivals.clone());
     registry.register("members", "Members of all spaces", figures.members.clone());
     registry.register("ring_bytes", "Bytes of kept messages", figures.ring_bytes.clone());
 }
@@ -113,7 +118,7 @@ impl Metrics {
             messages_in: Counter::default(),
             messages_out: Counter::default(),
             edits_saved: Counter::default(),
-            refused: Family::default(),
+            refused: Tally::default(),
             commit_seconds: Histogram::new([0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0]),
             writer_queue: Gauge::default(),
             outbox_bytes: Gauge::default(),
@@ -122,9 +127,10 @@ impl Metrics {
             drafts: Family::default(),
             bots: Family::default(),
             store_writable: Gauge::default(),
-            said: Family::default(),
+            said: Tally::default(),
             delivered: Counter::default(),
-            recoveries: Family::default(),
+            recoveries: Tally::default(),
+            arrivals: Counter::default(),
             members: Gauge::default(),
             ring_bytes: Gauge::default(),
             bus_up: Gauge::default(),
@@ -145,7 +151,7 @@ impl Metrics {
             "Edits acknowledged after their commit",
             figures.edits_saved.clone(),
         );
-        registry.register("refused", "Refused input by reason", figures.refused.clone());
+        registry.register("refused", "Refused input by reason", figures.refused.family());
         registry.register("commit_seconds", "Time of one commit", figures.commit_seconds.clone());
         registry.register("writer_queue", "Rows waiting for the writer", figures.writer_queue.clone());
         registry.register("outbox_bytes", "Bytes waiting in outboxes", figures.outbox_bytes.clone());
@@ -163,7 +169,7 @@ impl Metrics {
 
     /// Counts one piece of refused input.
     pub fn refuse(&self, reason: &'static str) {
-        self.refused.get_or_create(&Reason { reason }).inc();
+        self.refused.count(reason);
     }
 
     /// The figures in Prometheus' text form.

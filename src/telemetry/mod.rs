@@ -4,5 +4,7 @@
 
 pub mod logs;
 pub mod metrics;
+mod tally;
 
 pub use metrics::{Metrics, Reason};
+pub use tally::Tally;

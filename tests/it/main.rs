@@ -8,6 +8,7 @@ mod harness;
 #[allow(dead_code, reason = "its command line is not for the tests")]
 mod reference;
 
+mod activity;
 mod api;
 mod bus;
 mod curia;

@@ -3,6 +3,7 @@
 //! Owns translation between HTTP and the core. What only the server knows (addresses, sharing, the office's name)
 //! it asks of a [`Desk`].
 
+mod activity;
 mod answer;
 mod central;
 mod channels;
@@ -26,8 +27,10 @@ pub use desk::{Address, Desk, DeskError, Later, OfficeState, Picture};
 use super::failure;
 use crate::auth::Auth;
 use crate::bus::Bus;
+use crate::clock::Clock;
 use crate::records::Records;
 use crate::rooms::Rooms;
+use crate::rooms::space::Spaces;
 use crate::telemetry::Metrics;
 
 /// What the routes need; cheap to clone.
@@ -43,6 +46,12 @@ pub struct OwnFace {
     pub metrics: Metrics,
     /// Where messages are published.
     pub bus: Bus,
+    /// The spaces of the channels.
+    pub spaces: Spaces,
+    /// The time.
+    pub clock: Clock,
+    /// When the office was opened: since then things are counted.
+    pub started_ms: u64,
     /// What only the server knows.
     pub desk: std::sync::Arc<dyn Desk>,
 }
@@ -68,6 +77,7 @@ pub fn routes(face: OwnFace) -> Router {
         .route("/office/sharing", post(office::share))
         .route("/invitations", get(office::invitations).post(office::invite))
         .route("/invitations/{id}", delete(office::close_invitation))
+        .route("/activity", get(activity::show))
         .route("/settings/redis", get(central::show).put(central::choose))
         .route("/settings/redis/test", post(central::test))
         .route("/tokens", post(tokens::mint))

@@ -21,12 +21,11 @@ use super::offset::offset;
 use super::outgoing::{Beside, Landed, Outgoing, SaidReply, answer, put_session};
 use super::ring::Ring;
 use super::session::{Place, Sessions};
-use super::{Closed, Join, Joined, Remembered, SpaceError, SpaceOptions, row};
+use super::{Closed, Fullest, Join, Joined, Remembered, SpaceError, SpaceOptions, row};
 use crate::clock::Clock;
 use crate::config::limits::{COMMIT_ROWS_MAX, SPACE_BATCH_MAX, SPACE_CONFIRMED_MS, SPACE_FAREWELL_MAX};
 use crate::store::{CommitError, Store, Table, Write};
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::Reason;
 
 /// A window has this many ticks: messages and sessions go at this grain…
 const TICKS: u32 = 60;
@@ -75,6 +74,10 @@ pub(super) enum Command {
     },
     Rooms {
         reply: oneshot::Sender<Vec<(Room, usize)>>,
+    },
+    Fullest {
+        most: usize,
+        reply: oneshot::Sender<Fullest>,
     },
     #[cfg(test)]
     Fail,
@@ -367,11 +370,11 @@ impl Drop for Actor {
 impl Parts {
     /// Counts a message by its kind.
     pub(super) fn count_said(&self, reason: &'static str) {
-        self.metrics.said.get_or_create(&Reason { reason }).inc();
+        self.metrics.said.count(reason);
     }
 
     /// Counts the result of taking up a session.
     pub(super) fn count_recovery(&self, reason: &'static str) {
-        self.metrics.recoveries.get_or_create(&Reason { reason }).inc();
+        self.metrics.recoveries.count(reason);
     }
 }

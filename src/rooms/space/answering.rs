@@ -31,6 +31,7 @@ impl Actor {
             Command::Say { say, reply } => self.say(*say, reply, now_ms),
             Command::Members { room, reply } => drop(reply.send(self.crowd.members(&room))),
             Command::Rooms { reply } => drop(reply.send(self.crowd.rooms())),
+            Command::Fullest { most, reply } => drop(reply.send(self.crowd.fullest(most))),
             #[cfg(test)]
             Command::Fail => panic!("a test asked for it"),
         }

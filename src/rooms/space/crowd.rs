@@ -3,13 +3,14 @@
 //! Owns members and the way a message takes to each of them, once. Does not know what is kept, nor sessions'
 //! ages.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::event::{MemberId, Room, SpaceEvent};
 use super::outbox::Way;
 use super::ring::{Spared, spares};
 use super::session::Mark;
+use super::spaces::{Crowded, Fullest};
 use crate::config::limits::SPACE_ROOMS_PER_MEMBER_MAX;
 
 /// Somebody who is here.
@@ -151,6 +152,26 @@ impl Crowd {
     /// The rooms that somebody is in, with how many.
     pub(super) fn rooms(&self) -> Vec<(Room, usize)> {
         self.rooms.iter().map(|(room, members)| (room.clone(), members.len())).collect()
+    }
+
+    /// The rooms with the most members, the fullest first; of equals, by name.
+    pub(super) fn fullest(&self, most: usize) -> Fullest {
+        let mut rooms: Vec<_> = self.rooms.iter().collect();
+        let more = rooms.len().saturating_sub(most);
+        let order = |(a, some): &(&Room, &BTreeMap<_, _>), (b, others): &(&Room, &BTreeMap<_, _>)| {
+            others.len().cmp(&some.len()).then_with(|| a.cmp(b))
+        };
+        if more > 0 && most > 0 {
+            rooms.select_nth_unstable_by(most - 1, order);
+        }
+        rooms.truncate(most);
+        rooms.sort_unstable_by(order);
+        let crowded = rooms.into_iter().map(|(room, members)| {
+            let known: HashSet<_> = members.values().filter_map(|seat| seat.member.person.as_ref()).collect();
+            let unknown = members.values().filter(|seat| seat.member.person.is_none()).count();
+            Crowded { room: room.clone(), members: members.len(), people: known.len() + unknown }
+        });
+        Fullest { rooms: crowded.collect(), more }
     }
 
     fn is_in(&self, id: MemberId, room: &Room) -> bool {

@@ -130,6 +130,7 @@ impl Actor {
         let seat = Arc::new(Seat { member, way: join.outbox.way() });
         self.crowd.add(Attendee { seat, rooms, session, came_ms: now_ms, confirmed_ms: 0 });
         self.parts.metrics.members.inc();
+        self.parts.metrics.arrivals.inc();
     }
 
     /// Looks whether a session can be taken up, and what was missed; changes nothing. Otherwise says why not.

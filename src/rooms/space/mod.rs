@@ -22,12 +22,14 @@ mod outgoing;
 mod ring;
 mod row;
 mod session;
+mod spaces;
 #[cfg(test)]
 mod tests;
 
 pub use crowd::Member;
 pub use event::{Except, MemberId, Room, RoomNameError, Said, Say, SpaceEvent};
 pub use outbox::{Closed, SpaceOutbox};
+pub use spaces::{Crowded, Fullest, Spaces};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -272,6 +274,12 @@ impl Space {
     pub async fn rooms(&self) -> Vec<(Room, usize)> {
         let (reply, answer) = oneshot::channel();
         self.ask(Command::Rooms { reply }, answer).await.unwrap_or_default()
+    }
+
+    /// The rooms with the most members, at most so many.
+    pub async fn fullest(&self, most: usize) -> Fullest {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Fullest { most, reply }, answer).await.unwrap_or_default()
     }
 
     /// Closes every outbox, writes what is on its way and ends, within a bounded time. Sessions wait on disk.
