@@ -52,6 +52,11 @@ test('a colleague joins by code from a phone and both write in an imported bylaw
   assert.equal(new URL(host.page.url()).hash, '', 'the one-time word stays out of the address bar')
   const code = await t.share(host.page)
   assert.match(code, /^[A-Z0-9]{4}-[A-Z0-9]{4}$/)
+  const office = await (await host.context.request.get(`${town.here}/api/v1/office`)).json()
+  for (const address of office.addresses) {
+    if (office.addresses.length > 1) await host.page.getByRole('combobox').selectOption(address.url)
+    await host.page.locator(`[data-testid=qr][data-url="${address.url.replace(/\/$/, '')}"]`).waitFor()
+  }
   await t.joins(town, phone.page, code, 'Zoé Tremblay')
 
   for (const file of files) {

@@ -62,6 +62,13 @@ async fn only_this_computer_is_let_in_until_the_clerk_shares() {
     for address in &network {
         assert!(reachable(*address).await, "{address} while sharing");
     }
+    let invited = office.admin().post("/api/v1/invitations", json!({ "role": "editor" })).await.json();
+    for address in state["addresses"].as_array().unwrap() {
+        let link = invited["links"].as_array().unwrap().iter().find(|link| link["address"] == address["url"]);
+        let url = format!("{}join#{}", address["url"].as_str().unwrap(), invited["code"].as_str().unwrap());
+        assert_eq!(link.unwrap()["url"], url);
+        assert!(link.unwrap()["qr"]["path"].as_str().is_some_and(|path| path.starts_with('M')));
+    }
     let mut open = Vec::new();
     for address in &network {
         open.push(TcpStream::connect(address).await.unwrap());

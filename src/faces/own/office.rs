@@ -96,13 +96,23 @@ pub(super) async fn close_invitation(
 /// The code stands behind `#`: a browser keeps that part to itself, so it is in no log on the way.
 fn invitation_json(face: &OwnFace, invitation: &Invitation) -> Value {
     let office = face.desk.office();
-    let base = office.addresses.first().map_or_else(|| face.desk.here_url(), |address| address.url.clone());
-    let url = format!("{}/join#{}", base.trim_end_matches('/'), invitation.code);
+    let link = |base: &str| {
+        let url = format!("{}/join#{}", base.trim_end_matches('/'), invitation.code);
+        let qr = face.desk.picture(&url);
+        (url, qr)
+    };
+    let (url, qr) =
+        link(&office.addresses.first().map_or_else(|| face.desk.here_url(), |first| first.url.clone()));
+    let links = office.addresses.iter().map(|address| {
+        let (url, qr) = link(&address.url);
+        json!({ "address": address.url, "url": url, "qr": qr })
+    });
     json!({
         "id": invitation.id,
         "code": invitation.code,
-        "qr": face.desk.picture(&url),
+        "qr": qr,
         "url": url,
+        "links": links.collect::<Vec<_>>(),
         "role": invitation.role,
         "expires_at": rfc3339(invitation.expires_at_ms),
     })

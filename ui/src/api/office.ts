@@ -13,18 +13,22 @@ export interface Office {
   local_url: string | null
   store: 'writable' | 'full' | 'faulty'
 }
+export interface Picture { size: number; path: string }
 export interface Invitation {
   id: string
   code: string
   url: string
   role: Role
   expires_at: string
-  qr: { size: number; path: string }
+  qr: Picture
+  /** The same for each address of the office. */
+  links: { address: string; url: string; qr: Picture }[]
 }
 export interface Person { id: string; name: string; role: Role; documents: string[]; online: boolean }
 
 export const me = () => ask<{ user: User }>('/api/v1/auth/me').then((r) => r.user)
-export const once = (token: string) => ask<{ user: User }>('/api/v1/auth/once', { method: 'POST', body: { once: token } }).then((r) => r.user)
+/** `name`: what a host without a name is called in this page's language. */
+export const once = (token: string, name: string) => ask<{ user: User }>('/api/v1/auth/once', { method: 'POST', body: { once: token, name } }).then((r) => r.user)
 export const logout = () => ask<void>('/api/v1/auth/logout', { method: 'POST', body: {} })
 export const rename = (name: string) => ask<{ user: User }>('/api/v1/auth/me', { method: 'PATCH', body: { name } }).then((r) => r.user)
 export const join = (code: string, name: string) => ask<{ user: User }>('/api/v1/join', { method: 'POST', body: { code, name } }).then((r) => r.user)

@@ -44,7 +44,8 @@ export function useOffice() {
     const lost = [now, who, all].find((part) => part.status === 'rejected')
     failed.value = lost?.reason ?? null
     if (now.status === 'rejected') return
-    const moved = office.value !== null && office.value.addresses[0]?.url !== now.value.addresses[0]?.url
+    const urls = (one: api.Office) => one.addresses.map((address) => address.url).join()
+    const moved = office.value !== null && urls(office.value) !== urls(now.value)
     office.value = now.value
     if (now.value.sharing && (invitation.value === null || moved)) await findInvitation().catch((error: unknown) => (failed.value = error))
   }
