@@ -49,6 +49,7 @@ export default defineConfig({
       '/api': server,
       '/health': server,
       '/hocuspocus': { target: server, ws: true },
+      '/socket.io': { target: server, ws: true },
     },
   },
 })

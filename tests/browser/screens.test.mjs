@@ -8,6 +8,8 @@ import * as t from './town.mjs'
 
 const file = fileURLToPath(new URL('fixtures/reglement-feux.md', import.meta.url))
 const shots = process.env.SHOTS
+/** What arrives is shown in colour for a moment. */
+const ARRIVING_MS = 1_300
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
 
 let town, browser, cookies, record
@@ -83,6 +85,33 @@ for (const way of ways) {
     await t.textHolds(page, 'encadre les feux')
     await page.getByTestId('people').waitFor()
     await look(page, `editor-${name}`)
+    await page.goto(`${town.here}/office/activity`)
+    await page.locator('[data-room^="record:"]').waitFor()
+    await look(page, `activity-${name}`)
+    await page.goto(`${town.here}/office/demo`)
+    await page.locator('[data-testid=live][data-state=connected]').waitFor()
+    await look(page, `demo-empty-${name}`)
+    await page.locator('form [type=submit]').click()
+    await page.getByTestId('arrived').locator('li').first().waitFor()
+    await page.waitForTimeout(ARRIVING_MS)
+    await look(page, `demo-${name}`)
+    await page.goto(`${town.here}/office/central`)
+    await page.locator('[data-testid=bus]').waitFor()
+    await page.locator('form [type=submit]').click()
+    await page.locator('#central-wrong').waitFor()
+    await look(page, `central-empty-${name}`)
+    await page.locator('#central-address').fill('redis://127.0.0.1:1')
+    await page.locator('form [type=button]').first().click()
+    await page.getByTestId('told').waitFor()
+    await look(page, `central-tested-${name}`)
+    await page.locator('form [type=submit]').click()
+    await page.locator('[data-testid=bus][data-state=bad]').waitFor()
+    await look(page, `central-away-${name}`)
+    await page.locator('form [type=button]').last().click()
+    await page.getByRole('dialog').waitFor()
+    await look(page, `central-leave-${name}`)
+    await page.getByRole('dialog').locator('.button-main').click()
+    await page.locator('[data-testid=bus][data-state=idle]').waitFor()
     assert.deepEqual(t.strangers([...guest.asked, ...host.asked], town), [])
     assert.deepEqual(host.complaints, [])
     await host.context.close()

@@ -22,7 +22,7 @@ export function lanAddress() {
   return all.find((a) => a.family === 'IPv4' && !a.internal)?.address ?? '127.0.0.2'
 }
 
-async function freePort() {
+export async function freePort() {
   const probe = createServer().listen(0, '127.0.0.1')
   await once(probe, 'listening')
   const { port } = probe.address()
@@ -32,9 +32,11 @@ async function freePort() {
 }
 
 export class Town {
-  static async open() {
+  /** `env`: what the program's environment says beside its own. */
+  static async open({ env = {} } = {}) {
     if (!existsSync(program)) throw new Error(`no program at ${program}: build it first, or name it in TOWNHALL_BIN`)
     const town = new Town()
+    town.env = env
     town.data = mkdtempSync(join(tmpdir(), 'townhall-browser-'))
     town.port = await freePort()
     await town.start()
@@ -50,7 +52,7 @@ export class Town {
   }
 
   async start() {
-    this.child = spawn(program, ['serve', '--data', this.data, '--listen', `127.0.0.1:${this.port}`], { stdio: ['ignore', 'pipe', 'inherit'] })
+    this.child = spawn(program, ['serve', '--data', this.data, '--listen', `127.0.0.1:${this.port}`], { env: { ...process.env, ...this.env }, stdio: ['ignore', 'pipe', 'inherit'] })
     const lines = createInterface({ input: this.child.stdout })
     this.link = await new Promise((found, failed) => {
       const timer = setTimeout(() => failed(new Error('the program was not ready in time')), READY_MS)

@@ -33,6 +33,7 @@ const way = ['src/screens/Records.vue', 'src/screens/records/ImportArea.vue', 's
 const good = [
   weigh('join', first, 120_000),
   weigh('join to editor', [...first, ...way], 400_000),
+  weigh('host: office', [...first, 'src/screens/Start.vue', 'src/screens/Office.vue', 'src/screens/office/Activity.vue', 'src/screens/office/Demo.vue', 'src/screens/office/Central.vue'], 400_000),
   weigh('host: start to editor', [...first, 'src/screens/Start.vue', ...way], 400_000),
 ]
 if (!good.every(Boolean)) process.exit(1)

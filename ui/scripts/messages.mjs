@@ -21,7 +21,7 @@ const source = readdirSync(src, { recursive: true, withFileTypes: true })
   .join('\n')
 for (const [, key] of source.matchAll(/\bt\(\s*'([\w.]+)'/g)) if (!en.has(key)) wrong.push(`no text for ${key}`)
 for (const key of en.keys()) {
-  const dynamic = ['fail.', 'type.', 'status.', 'role.', 'pill.', 'join.', 'editor.', 'app.', 'start.step.'].some((group) => key.startsWith(group))
+  const dynamic = ['fail.', 'type.', 'status.', 'role.', 'pill.', 'join.', 'editor.', 'app.', 'start.step.', 'reason.', 'room.', 'why.', 'back.'].some((group) => key.startsWith(group))
   if (!dynamic && !source.includes(`'${key}'`)) wrong.push(`nobody says ${key}`)
 }
 if (wrong.length > 0) {

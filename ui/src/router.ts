@@ -9,6 +9,16 @@ export const router = createRouter({
     { path: '/join', name: 'join', component: () => import('@/screens/Join.vue') },
     { path: '/records', name: 'records', component: () => import('@/screens/Records.vue') },
     { path: '/records/:id', name: 'record', component: () => import('@/screens/Record.vue'), props: true },
+    {
+      path: '/office',
+      component: () => import('@/screens/Office.vue'),
+      redirect: { name: 'activity' },
+      children: [
+        { path: 'activity', name: 'activity', component: () => import('@/screens/office/Activity.vue') },
+        { path: 'demo', name: 'demo', component: () => import('@/screens/office/Demo.vue') },
+        { path: 'central', name: 'central', component: () => import('@/screens/office/Central.vue') },
+      ],
+    },
     { path: '/:rest(.*)*', redirect: '/' },
   ],
 })
@@ -28,7 +38,7 @@ router.beforeEach(async (to) => {
 // An open record stays: what it has not sent yet is on the screen, and its pill says what is wrong.
 whenLoggedOut(() => {
   const { name, fullPath } = router.currentRoute.value
-  if (user.value === null || (name !== 'records' && name !== 'start')) return
+  if (user.value === null || name === 'record' || name === 'join') return
   ended()
   void router.replace({ name: 'join', query: { to: fullPath, ended: '1' } })
 })

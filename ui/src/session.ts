@@ -2,6 +2,7 @@
 import { computed, ref } from 'vue'
 import { ApiError } from '@/api/client'
 import * as api from '@/api/office'
+import { i18n } from '@/i18n'
 
 export const user = ref<api.User | null>(null)
 export const host = computed(() => user.value?.role === 'admin')
@@ -25,7 +26,7 @@ async function find(): Promise<void> {
   onceWord = null
   if (token !== null) {
     try {
-      user.value = await api.once(token)
+      user.value = await api.once(token, i18n.global.t('role.admin'))
       return
     } catch (error) {
       linkUsed.value = error instanceof ApiError && error.code !== 'unreachable'

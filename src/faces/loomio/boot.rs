@@ -69,7 +69,10 @@ impl LoomioFace {
         let channel = self.auth.channel(grant)?;
         let key = format!("{CURRENT_USERS}{}", channel.token.reveal());
         self.make_known(&key, &self.user(grant.name(), channel.number)).await?;
-        Ok((channel.token, json!({ "id": channel.number, "name": grant.name() })))
+        Ok((
+            channel.token,
+            json!({ "id": channel.number, "name": grant.name(), "group_ids": self.options.groups }),
+        ))
     }
 
     /// What the key of a channel token holds.

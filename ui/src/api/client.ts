@@ -12,7 +12,7 @@ export class ApiError extends Error {
 }
 
 interface Ask {
-  method?: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   body?: unknown
   raw?: { type: string; data: BodyInit }
   timeoutMs?: number

@@ -20,6 +20,14 @@ export function exactly(when: string, language: string): string {
   return Number.isNaN(at) ? '' : new Intl.DateTimeFormat(language, { dateStyle: 'full', timeStyle: 'short' }).format(at)
 }
 
+/** A moment as people say it: the time today, else with its day. */
+export function moment(when: string | Date, language: string): string {
+  const at = new Date(when)
+  if (Number.isNaN(at.getTime())) return ''
+  const today = at.toDateString() === new Date().toDateString()
+  return new Intl.DateTimeFormat(language, today ? { timeStyle: 'short' } : { dateStyle: 'medium', timeStyle: 'short' }).format(at)
+}
+
 export function useNow(everyMs: number): Ref<number> {
   const now = ref(Date.now())
   const timer = setInterval(() => (now.value = Date.now()), everyMs)
