@@ -22,6 +22,7 @@ use self::line::{Ear, Line, News};
 pub(super) use self::sender::Sender;
 pub(super) use self::why::code;
 use self::why::{CLOSED, NOT_PERMITTED, Why};
+use super::collections::Kept;
 use super::exchange::Exchange;
 use super::message::{Message, Pattern};
 use super::{BusKind, BusState};
@@ -136,6 +137,18 @@ impl Central {
 
     pub(super) async fn get(&self, key: &str) -> Option<Option<(Bytes, Option<Duration>)>> {
         self.with(|mut sender| async move { sender.get(key).await }).await
+    }
+
+    pub(super) async fn read(&self, key: &str) -> Option<Option<Kept>> {
+        self.with(|mut sender| async move { sender.read(key).await }).await
+    }
+
+    pub(super) async fn members(&self, key: &str) -> Option<Vec<String>> {
+        self.with(|mut sender| async move { sender.members(key).await }).await
+    }
+
+    pub(super) async fn count(&self, key: &str, window: Duration) -> Option<u64> {
+        self.with(|mut sender| async move { sender.count(key, window).await }).await
     }
 
     pub(super) async fn set(&self, key: &str, value: &[u8], life: Option<Duration>) -> Option<()> {

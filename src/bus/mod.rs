@@ -13,6 +13,7 @@
 //!   it was out of reach is gone; listeners are told since when.
 
 mod central;
+mod collections;
 mod embedded;
 mod exchange;
 mod message;
@@ -28,6 +29,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use self::collections::Kept;
 pub use self::exchange::{Consuming, Subscription};
 pub use self::message::{
     Begun, Consumer, Delivery, Heard, Message, Missed, Pattern, PublishError, Published, Undelivered,

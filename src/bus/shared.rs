@@ -14,6 +14,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
 
 use super::central::Sender;
+use super::collections::fields;
 use super::{Bus, BusError};
 use crate::clock::Clock;
 use crate::config::limits::{BUS_COPY_LIFE, BUS_KEYS_MAX};
@@ -23,11 +24,19 @@ const PREFIX: &str = "shared/";
 /// Keys put again at once.
 const PUTS_AT_ONCE: usize = 128;
 /// Put by this office.
-const OWN: u8 = 1;
+pub(super) const OWN: u8 = 1;
 /// Seen at the central server.
-const SEEN: u8 = 2;
+pub(super) const SEEN: u8 = 2;
 /// Removed by this office; the server does not know yet.
-const GONE: u8 = 3;
+pub(super) const GONE: u8 = 3;
+/// Fields that this office put.
+pub(super) const OWN_FIELDS: u8 = 4;
+/// Fields seen at the central server.
+pub(super) const SEEN_FIELDS: u8 = 5;
+/// Members that this office put, and those it took out and the server does not know of.
+pub(super) const OWN_MEMBERS: u8 = 6;
+/// A count of this office alone.
+pub(super) const COUNT: u8 = 7;
 
 /// A copy whose life differs by less is the same.
 const COPY_SLACK_MS: u64 = 5_000;
@@ -53,10 +62,10 @@ pub struct Found {
 }
 
 /// A copy: what kind, until when (0: for ever), and the value.
-struct Copy {
-    kind: u8,
-    until_ms: u64,
-    value: Bytes,
+pub(super) struct Copy {
+    pub(super) kind: u8,
+    pub(super) until_ms: u64,
+    pub(super) value: Bytes,
 }
 
 impl Copy {
@@ -157,11 +166,11 @@ impl Bus {
         Ok(())
     }
 
-    fn copy(&self, key: &str) -> Result<Option<Copy>, BusError> {
+    pub(super) fn copy(&self, key: &str) -> Result<Option<Copy>, BusError> {
         Ok(self.0.local.get(&local(key))?.as_ref().and_then(Copy::read))
     }
 
-    fn keep(&self, key: &str, copy: &Copy, life: Option<Duration>) -> Result<(), BusError> {
+    pub(super) fn keep(&self, key: &str, copy: &Copy, life: Option<Duration>) -> Result<(), BusError> {
         self.set(&local(key), &copy.written(), life)
     }
 
@@ -175,17 +184,22 @@ impl Bus {
         };
         let now_ms = self.0.clock.now_ms();
         let own = rows.into_iter().filter_map(|(name, stored)| Some((name, Copy::read(&stored)?)));
-        let puts = own.filter(|(_, copy)| copy.kind != SEEN).map(|(name, copy)| {
+        let puts = own.map(|(name, copy)| {
             let mut sender = sender.clone();
             async move {
                 let key = name.strip_prefix(PREFIX)?;
-                if copy.kind == OWN {
-                    let left_ms = copy.until_ms.saturating_sub(now_ms).max(1);
-                    let life = (copy.until_ms != 0).then(|| Duration::from_millis(left_ms));
-                    return sender.set(key, &copy.value, life).await.ok();
+                let left_ms = copy.until_ms.saturating_sub(now_ms).max(1);
+                let life = (copy.until_ms != 0).then(|| Duration::from_millis(left_ms));
+                match copy.kind {
+                    OWN => sender.set(key, &copy.value, life).await.ok(),
+                    OWN_FIELDS => sender.put_fields(key, &fields(&copy.value)?, life).await.ok(),
+                    OWN_MEMBERS => self.put_members_again(&mut sender, key, &copy).await,
+                    GONE => {
+                        sender.delete(key).await.ok()?;
+                        self.0.local.delete(&name).map(drop).ok()
+                    }
+                    _ => Some(()),
                 }
-                sender.delete(key).await.ok()?;
-                self.0.local.delete(&name).map(drop).ok()
             }
         });
         futures_util::stream::iter(puts)
@@ -195,10 +209,10 @@ impl Bus {
     }
 }
 
-fn local(key: &str) -> String {
+pub(super) fn local(key: &str) -> String {
     format!("{PREFIX}{key}")
 }
 
-fn until(clock: &Clock, life: Duration) -> u64 {
+pub(super) fn until(clock: &Clock, life: Duration) -> u64 {
     clock.now_ms().saturating_add(u64::try_from(life.as_millis()).unwrap_or(u64::MAX))
 }

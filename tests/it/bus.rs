@@ -1,6 +1,7 @@
 //! What is published reaches whoever listens, with and without a central Redis, and nobody waits for one that is away.
 
 mod central;
+mod collections;
 mod emitted;
 
 use serde_json::json;

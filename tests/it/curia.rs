@@ -1,6 +1,8 @@
 //! The forum's real clients: who gets in, who hears what and, as important, who does not.
 
 mod emitter;
+mod kill;
+mod offices;
 mod people;
 mod tables;
 

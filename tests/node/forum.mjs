@@ -35,6 +35,17 @@ const orders = {
   forget ({ client }) { clients.get(client).heard.length = 0 },
   token ({ client, token }) { clients.get(client).said.token = token },
   connect ({ client }) { clients.get(client).socket.connect() },
+  // The line breaks and stays away, until it is told to come back.
+  away ({ client }) {
+    const { io } = clients.get(client).socket
+    io.reconnection(false)
+    io.engine.close()
+  },
+  back ({ client }) {
+    const { socket } = clients.get(client)
+    socket.io.reconnection(true)
+    socket.connect()
+  },
   cut ({ client }) { clients.get(client).socket.io.engine.close() },
   close ({ client }) { clients.get(client).socket.close() }
 }

@@ -10,8 +10,9 @@ use redis::aio::MultiplexedConnection;
 use redis::cluster_async::ClusterConnection;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Value};
 
+use super::super::collections::Kept;
 use super::super::message::Message;
-use super::why::{SILENT, Why, words};
+use super::why::{OTHER_KIND, SILENT, Why, words};
 use crate::config::limits::CENTRAL_ANSWER_MAX;
 
 /// Sends commands; cheap to clone.
@@ -46,7 +47,10 @@ impl Sender {
     pub(super) async fn get(&mut self, key: &str) -> Result<Option<(Bytes, Option<Duration>)>, Why> {
         let mut both = redis::pipe();
         both.atomic().get(key).pttl(key);
-        let found: (Option<Vec<u8>>, i64) = self.ask_all(&both).await?;
+        let found: (Option<Vec<u8>>, i64) = match self.ask_all(&both).await {
+            Err(why) if why == OTHER_KIND => return Ok(None),
+            found => found?,
+        };
         let (Some(text), left_ms) = found else { return Ok(None) };
         Ok(Some((text.into(), u64::try_from(left_ms).ok().map(Duration::from_millis))))
     }
@@ -67,6 +71,87 @@ impl Sender {
 
     pub(in crate::bus) async fn delete(&mut self, key: &str) -> Result<bool, Why> {
         self.ask::<u64>(redis::cmd("DEL").arg(key)).await.map(|count| count > 0)
+    }
+
+    /// A text, or fields, whichever lies there.
+    pub(super) async fn read(&mut self, key: &str) -> Result<Option<Kept>, Why> {
+        let fields: Result<Vec<(String, Vec<u8>)>, Why> = self.ask(redis::cmd("HGETALL").arg(key)).await;
+        match fields {
+            Err(why) if why == OTHER_KIND => Ok(self.get(key).await?.map(|(text, _)| Kept::Text(text))),
+            Err(why) => Err(why),
+            Ok(fields) if fields.is_empty() => Ok(None),
+            Ok(fields) => {
+                let mut fields: Vec<(String, Bytes)> =
+                    fields.into_iter().map(|(name, value)| (name, value.into())).collect();
+                fields.sort_unstable();
+                Ok(Some(Kept::Fields(fields)))
+            }
+        }
+    }
+
+    /// Sets these fields and leaves others as they are; what is no fields gives way.
+    pub(in crate::bus) async fn put_fields(
+        &mut self,
+        key: &str,
+        fields: &[(String, Bytes)],
+        life: Option<Duration>,
+    ) -> Result<(), Why> {
+        let mut all = redis::pipe();
+        let put = all.atomic().cmd("HSET").arg(key);
+        for (name, value) in fields {
+            put.arg(name).arg(&value[..]);
+        }
+        put.ignore();
+        self.change(key, &mut all, life).await
+    }
+
+    /// Takes members out of a set and brings others in.
+    pub(in crate::bus) async fn put_members(
+        &mut self,
+        key: &str,
+        gone: &[String],
+        here: &[String],
+        life: Duration,
+    ) -> Result<(), Why> {
+        let mut all = redis::pipe();
+        all.atomic();
+        for (command, members) in [("SREM", gone), ("SADD", here)] {
+            if !members.is_empty() {
+                all.cmd(command).arg(key).arg(members).ignore();
+            }
+        }
+        self.change(key, &mut all, Some(life)).await
+    }
+
+    /// Does this to a key that lives for so long then; another kind of value gives way.
+    async fn change(&mut self, key: &str, all: &mut Pipeline, life: Option<Duration>) -> Result<(), Why> {
+        if let Some(life) = life {
+            all.pexpire(key, i64::try_from(life.as_millis()).unwrap_or(i64::MAX)).ignore();
+        }
+        match self.ask_all(all).await {
+            Err(why) if why == OTHER_KIND => {
+                self.delete(key).await?;
+                self.ask_all(all).await
+            }
+            done => done,
+        }
+    }
+
+    pub(super) async fn members(&mut self, key: &str) -> Result<Vec<String>, Why> {
+        match self.ask(redis::cmd("SMEMBERS").arg(key)).await {
+            Err(why) if why == OTHER_KIND => Ok(Vec::new()),
+            members => members,
+        }
+    }
+
+    /// Counts one more, in a window that begins with the first.
+    pub(super) async fn count(&mut self, key: &str, window: Duration) -> Result<u64, Why> {
+        let mut all = redis::pipe();
+        all.atomic();
+        all.cmd("SET").arg(key).arg(0).arg("PX").arg(window.as_millis() as u64).arg("NX").ignore();
+        all.cmd("INCR").arg(key);
+        let (count,): (u64,) = self.ask_all(&all).await?;
+        Ok(count)
     }
 
     /// Publishes in order. Says how many are done for certain when it fails.

@@ -13,6 +13,8 @@ pub(super) const NOT_PERMITTED: &str = "it does not permit this user what is nee
 pub(super) const SILENT: &str = "it does not answer in time";
 /// The line ended.
 pub(super) const CLOSED: &str = "the connection was closed";
+/// The key is not of the kind that was asked for. Nobody but the bus is told so.
+pub(super) const OTHER_KIND: &str = "another kind of value lies there";
 const LOG_IN: &str = "it refuses the user's name or the password";
 const LOADING: &str = "it is still loading its data";
 const REPLICA: &str = "it is a replica that takes no writes";
@@ -25,10 +27,14 @@ const SYSTEMS_SAY_NO_SUCH_HOST: &[&str] = &["failed to lookup address", "os erro
 
 /// The error in our own words.
 pub(super) fn words(error: &RedisError) -> Why {
-    match error.code() {
+    // Of several commands in one go, the first that failed says why.
+    let all = error.clone().into_server_errors();
+    let first = all.as_ref().and_then(|all| all.first()).map(|(_, error)| error.code());
+    match first.or(error.code()) {
         Some("WRONGPASS" | "NOAUTH") => return LOG_IN.into(),
         Some("NOPERM") => return NOT_PERMITTED.into(),
         Some("LOADING") => return LOADING.into(),
+        Some("WRONGTYPE") => return OTHER_KIND.into(),
         Some("READONLY") => return REPLICA.into(),
         _ => {}
     }

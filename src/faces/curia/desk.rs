@@ -114,6 +114,13 @@ impl Desk {
             }
             Word::Heard { member, words, heard, done } => {
                 if let Some(&seat) = self.seats.get(&member) {
+                    if let Some((person, kinds)) = self.forum.counted(seat, &heard) {
+                        for kind in kinds {
+                            if let Some(count) = self.keys.count(&person, kind).await {
+                                self.forum.counted_elsewhere(&person, kind, count, now_ms);
+                            }
+                        }
+                    }
                     let rules = self.keys.rules(self.forum.board_asked(seat, &heard)).await;
                     let look = |board: &str| rules.get(board).cloned();
                     let todo = self.forum.hear(seat, words, heard, &look, now_ms);

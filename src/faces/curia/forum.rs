@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::keys::KeyChange;
 use super::news::{Facts, Publication, Refused, Saying, is_vote};
 use super::pace::{Batches, Counters};
 use super::presence::{Presence, Seat};
@@ -21,7 +22,7 @@ use super::said::Heard;
 use super::typing::Typing;
 use super::words::Words;
 use crate::auth::Claims;
-use crate::config::limits::{FORUM_EXPIRY_WARNING, FORUM_POSTS_MAX, FORUM_SESSION_KEY, FORUM_WINDOW};
+use crate::config::limits::{FORUM_EXPIRY_WARNING, FORUM_POSTS_MAX, FORUM_SESSION_KEY};
 use places::Places;
 
 /// How the rule of a board is looked up.
@@ -40,8 +41,8 @@ pub(super) enum Do {
     Say { saying: Saying, except: Option<Seat>, keep: bool, id: Option<String> },
     /// Ends the connection; the client may come back with a fresh token.
     Close(Seat),
-    /// Keeps a key on the bus for so long, or removes it.
-    Key(String, Option<(Value, std::time::Duration)>),
+    /// Changes a key on the bus.
+    Key(String, KeyChange),
     /// Counts refused input.
     Count(&'static str),
 }
@@ -117,6 +118,31 @@ impl Forum {
             Heard::Changed(board) => Some(board.id.clone()),
             Heard::Leave(_) | Heard::WritesNoMore | Heard::LeavePost { .. } | Heard::Nothing => None,
         }
+    }
+
+    /// Who says this, and as what it is counted: to be counted at every office together before it is heard.
+    pub(super) fn counted(&self, seat: Seat, heard: &Heard) -> Option<(String, Vec<&'static str>)> {
+        let sitting = self.seats.get(&seat)?;
+        let kinds = match heard {
+            Heard::Join(_) => vec!["board:join"],
+            Heard::JoinPost { board, .. } => {
+                let board = board.as_ref().or(sitting.places.current());
+                let new = board.is_some_and(|board| !sitting.places.has(&board.id));
+                if new { vec!["post:join", "board:join"] } else { vec!["post:join"] }
+            }
+            Heard::Writes { board, post, context } => {
+                let board = board.as_ref().or(sitting.places.current())?;
+                let repeats = self.typing.repeats(seat, &board.spot(post.as_ref(), context));
+                if repeats { Vec::new() } else { vec!["typing:start"] }
+            }
+            _ => Vec::new(),
+        };
+        Some((sitting.claims.person.clone(), kinds))
+    }
+
+    /// So many of a kind there were at every office together, with the one that comes now.
+    pub(super) fn counted_elsewhere(&mut self, person: &str, kind: &'static str, count: u32, now_ms: u64) {
+        self.counters.everywhere(person, kind, count, now_ms);
     }
 
     /// The boards that somebody who comes into these rooms is put on.
@@ -230,6 +256,7 @@ impl Forum {
         self.tell_presence(now_ms, &mut todo);
         let (warning, again) =
             (FORUM_EXPIRY_WARNING.as_millis() as u64, FORUM_SESSION_KEY.as_millis() as u64 / 2);
+        let mut again_there = Vec::new();
         for (&seat, sitting) in &mut self.seats {
             let ends_ms = sitting.claims.expires_at_ms;
             if ends_ms <= now_ms {
@@ -245,7 +272,12 @@ impl Forum {
             if now_ms.saturating_sub(sitting.key_ms) >= again {
                 sitting.key_ms = now_ms;
                 todo.push(sitting.session_key(now_ms));
+                again_there.push((seat, sitting.places.boards.clone()));
             }
+        }
+        // What is kept of where people are ends by itself, and another office may have taken somebody out who is here.
+        for (seat, boards) in again_there {
+            boards.iter().for_each(|board| self.board_keys(seat, &board.id, &mut todo));
         }
         todo
     }
@@ -254,17 +286,11 @@ impl Forum {
     fn within(&mut self, seat: Seat, kind: &'static str, now_ms: u64, todo: &mut Vec<Do>) -> bool {
         let Some(sitting) = self.seats.get(&seat) else { return false };
         let person = &sitting.claims.person;
-        match self.counters.one_more(person, kind, self.pace.events, now_ms) {
-            Some(count) => {
-                let key = format!("rate_limit:{person}:{kind}");
-                todo.push(Do::Key(key, Some((count.into(), FORUM_WINDOW))));
-                true
-            }
-            None => {
-                todo.push(Do::Count("curia_rate_limit"));
-                false
-            }
+        let within = self.counters.one_more(person, kind, self.pace.events, now_ms);
+        if !within {
+            todo.push(Do::Count("curia_rate_limit"));
         }
+        within
     }
 
     fn refuse(&self, seat: Seat, no: No, todo: &mut Vec<Do>) {
@@ -301,7 +327,8 @@ impl Sitting {
             "communityId": self.claims.community,
             "lastSeen": iso(now_ms),
         });
-        Do::Key(format!("user_session:{}", self.claims.person), Some((value, FORUM_SESSION_KEY)))
+        let change = KeyChange::Text(value.to_string(), FORUM_SESSION_KEY);
+        Do::Key(format!("user_session:{}", self.claims.person), change)
     }
 }
 

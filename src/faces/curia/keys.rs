@@ -6,36 +6,46 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use serde_json::Value;
+use bytes::Bytes;
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::rules::{Rule, id};
-use crate::bus::Bus;
-use crate::config::limits::{FORUM_AUDIENCE_MAX, FORUM_MAILBOX};
+use crate::bus::{Bus, BusError, Kept};
+use crate::config::limits::{FORUM_AUDIENCE_MAX, FORUM_MAILBOX, FORUM_WINDOW};
 use crate::telemetry::Metrics;
 
-/// A key to write, or to remove.
-type Change = (String, Option<(Value, Duration)>);
+/// What becomes of a key.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum KeyChange {
+    /// It holds this text, for so long.
+    Text(String, Duration),
+    /// These people of this office are in it, for so long; nobody: none of ours.
+    People(Vec<String>, Duration),
+    /// It is removed.
+    Gone,
+}
 
 /// The forum's keys.
 pub(super) struct Keys {
     bus: Bus,
     metrics: Metrics,
-    changes: mpsc::Sender<Change>,
+    changes: mpsc::Sender<(String, KeyChange)>,
 }
 
 impl Keys {
     /// Takes the bus. Call it inside a runtime.
     pub(super) fn new(bus: Bus, metrics: Metrics) -> Self {
-        let (changes, mut due) = mpsc::channel::<Change>(FORUM_MAILBOX);
+        let (changes, mut due) = mpsc::channel::<(String, KeyChange)>(FORUM_MAILBOX);
         let writing = bus.clone();
         tokio::spawn(async move {
             while let Some((key, change)) = due.recv().await {
                 let done = match change {
-                    Some((value, life)) => {
-                        writing.put_shared(&key, value.to_string().as_bytes(), Some(life)).await
+                    KeyChange::Text(text, life) => {
+                        writing.put_shared(&key, text.as_bytes(), Some(life)).await
                     }
-                    None => writing.delete_shared(&key).await,
+                    KeyChange::People(here, life) => writing.put_members(&key, here, life).await,
+                    KeyChange::Gone => writing.delete_shared(&key).await,
                 };
                 if let Err(error) = done {
                     tracing::debug!(%error, "a key of the forum was not written");
@@ -51,10 +61,16 @@ impl Keys {
     }
 
     /// Writes a key some time; whoever waits for the bus, it is not the forum.
-    pub(super) fn change(&self, key: String, change: Option<(Value, Duration)>) {
+    pub(super) fn change(&self, key: String, change: KeyChange) {
         if self.changes.try_send((key, change)).is_err() {
             self.metrics.refuse("curia_keys_behind");
         }
+    }
+
+    /// One more of a kind that a person does; how many there were in this minute, at every office that shares the bus.
+    pub(super) async fn count(&self, person: &str, kind: &str) -> Option<u32> {
+        let count = self.bus.count_shared(&format!("rate_limit:{person}:{kind}"), FORUM_WINDOW).await;
+        count.ok().map(|count| u32::try_from(count).unwrap_or(u32::MAX))
     }
 
     /// The rules of these boards, as far as they are known.
@@ -68,14 +84,27 @@ impl Keys {
         rules
     }
 
-    /// The rule of a board.
+    /// The rule of a board: the design's hash, or the same fields as the text of an object.
     pub(super) async fn rule(&self, board: &str) -> Option<Rule> {
-        Rule::read(&self.read(&format!("board_permissions:{board}")).await?)
+        let kept = self.bus.read_shared(&format!("board_permissions:{board}")).await;
+        let kept = kept.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a board's rule could not be read");
+            None
+        });
+        match kept? {
+            Kept::Text(text) => Rule::read(&text),
+            Kept::Fields(fields) => {
+                let text = |(name, value): (String, Bytes)| {
+                    Some((name, Value::from(std::str::from_utf8(&value).ok()?)))
+                };
+                Rule::of(&fields.into_iter().map(text).collect::<Option<Map<String, Value>>>()?)
+            }
+        }
     }
 
-    /// Keeps the rule of a board.
+    /// Keeps the rule of a board, as the design's hash.
     pub(super) async fn keep_rule(&self, board: &str, rule: &Rule) {
-        self.keep(&format!("board_permissions:{board}"), &rule.fields()).await;
+        self.kept(self.bus.put_fields(&format!("board_permissions:{board}"), &rule.hash()).await).await;
     }
 
     /// The partners of a community that want to hear of it.
@@ -91,7 +120,15 @@ impl Keys {
     }
 
     async fn keep(&self, key: &str, value: &Value) {
-        if let Err(error) = self.bus.put_shared(key, value.to_string().as_bytes(), None).await {
+        self.kept(self.bus.put_shared(key, value.to_string().as_bytes(), None).await).await;
+    }
+
+    /// What a back end said of boards and partners is on disk before it is answered.
+    async fn kept(&self, put: Result<(), BusError>) {
+        let bus = self.bus.clone();
+        let settled = tokio::task::spawn_blocking(move || bus.settle()).await;
+        let settled = settled.unwrap_or_else(|error| Err(BusError(error.to_string())));
+        if let Err(error) = put.and(settled) {
             tracing::warn!(%error, "what the forum was told could not be kept");
         }
     }

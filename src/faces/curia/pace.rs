@@ -16,17 +16,24 @@ pub(super) struct Counters(HashMap<(String, &'static str), Window>);
 struct Window {
     since_ms: u64,
     count: u32,
+    /// With what other offices counted, when that is known.
+    everywhere: u32,
 }
 
 impl Counters {
-    /// One more; says how many there were, this one included, or `None` when it is too many.
-    pub(super) fn one_more(
-        &mut self,
-        person: &str,
-        kind: &'static str,
-        most: u32,
-        now_ms: u64,
-    ) -> Option<u32> {
+    /// One more; false: it is one too many.
+    pub(super) fn one_more(&mut self, person: &str, kind: &'static str, most: u32, now_ms: u64) -> bool {
+        let window = self.window(person, kind, now_ms);
+        window.count = window.count.saturating_add(1);
+        window.count.max(window.everywhere) <= most
+    }
+
+    /// So many there were at every office together, the one that is about to be counted here included.
+    pub(super) fn everywhere(&mut self, person: &str, kind: &'static str, count: u32, now_ms: u64) {
+        self.window(person, kind, now_ms).everywhere = count;
+    }
+
+    fn window(&mut self, person: &str, kind: &'static str, now_ms: u64) -> &mut Window {
         let over =
             |window: &Window| now_ms.saturating_sub(window.since_ms) >= FORUM_WINDOW.as_millis() as u64;
         if self.0.len() >= FORUM_COUNTERS_MAX {
@@ -38,13 +45,12 @@ impl Counters {
                 }
             }
         }
-        let fresh = || Window { since_ms: now_ms, count: 0 };
+        let fresh = || Window { since_ms: now_ms, count: 0, everywhere: 0 };
         let window = self.0.entry((person.to_owned(), kind)).or_insert_with(fresh);
         if over(window) {
             *window = fresh();
         }
-        window.count = window.count.saturating_add(1);
-        (window.count <= most).then_some(window.count)
+        window
     }
 }
 
@@ -111,13 +117,24 @@ mod tests {
     fn ten_a_minute_for_each_person_and_type() {
         let mut counters = Counters::default();
         for n in 1..=10 {
-            assert_eq!(counters.one_more("ann", "join", 10, 1_000 + u64::from(n)), Some(n));
+            assert!(counters.one_more("ann", "join", 10, 1_000 + n));
         }
-        assert_eq!(counters.one_more("ann", "join", 10, 2_000), None, "the eleventh");
-        assert_eq!(counters.one_more("ann", "typing", 10, 2_000), Some(1), "another type");
-        assert_eq!(counters.one_more("bob", "join", 10, 2_000), Some(1), "another person");
-        assert_eq!(counters.one_more("ann", "join", 10, 60_999), None, "the window is not over");
-        assert_eq!(counters.one_more("ann", "join", 10, 61_001), Some(1), "a new minute");
+        assert!(!counters.one_more("ann", "join", 10, 2_000), "the eleventh");
+        assert!(counters.one_more("ann", "typing", 10, 2_000), "another type");
+        assert!(counters.one_more("bob", "join", 10, 2_000), "another person");
+        assert!(!counters.one_more("ann", "join", 10, 60_999), "the window is not over");
+        assert!(counters.one_more("ann", "join", 10, 61_001), "a new minute");
+    }
+
+    #[test]
+    fn what_other_offices_counted_counts_too() {
+        let mut counters = Counters::default();
+        counters.everywhere("ann", "join", 10, 0);
+        assert!(counters.one_more("ann", "join", 10, 0));
+        counters.everywhere("ann", "join", 11, 1);
+        assert!(!counters.one_more("ann", "join", 10, 1));
+        counters.everywhere("ann", "join", 1, 70_000);
+        assert!(counters.one_more("ann", "join", 10, 70_000), "a new minute");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Owns the rule as the bus keeps it (`board_permissions:{id}`). The same rule answers at the join, at every message
 //! to the board and for every receiver. A board whose rule is not known is closed: a lost key opens nothing.
 
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::words::Words;
@@ -134,6 +135,18 @@ impl Rule {
             }
         }
         fields
+    }
+
+    /// The same as the design's hash: a text for each field.
+    pub(super) fn hash(&self) -> Vec<(String, Bytes)> {
+        let mut fields = self.fields();
+        fields["importedBy"] = json!(self.imported_by);
+        let Value::Object(fields) = fields else { return Vec::new() };
+        let text = |value: Value| match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        fields.into_iter().map(|(name, value)| (name, text(value).into())).collect()
     }
 
     /// The board and its rule in news of a changed or a new board: `{boardId, settings}`, or `{board}` with its row.

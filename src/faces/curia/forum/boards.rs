@@ -1,7 +1,8 @@
 //! Boards and posts: going in and out, and what a changed rule does at once.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::super::keys::KeyChange;
 use super::super::news::Saying;
 use super::super::presence::{Looking, Seat};
 use super::super::rules::{No, Rule};
@@ -191,15 +192,20 @@ impl Forum {
         let mut people: Vec<&str> = there.map(|sitting| sitting.claims.person.as_str()).collect();
         people.sort_unstable();
         people.dedup();
-        let users = (!people.is_empty()).then(|| (json!(people), FORUM_CURRENT_KEY));
-        todo.push(Do::Key(format!("board_users:{board}"), users));
+        let people = people.into_iter().map(str::to_owned).collect();
+        todo.push(Do::Key(format!("board_users:{board}"), KeyChange::People(people, FORUM_CURRENT_KEY)));
         let Some(sitting) = self.seats.get(&seat) else { return };
         let person = &sitting.claims.person;
-        let current =
-            sitting.places.current().map(|board| (Value::from(board.id.as_str()), FORUM_CURRENT_KEY));
+        let current = sitting
+            .places
+            .current()
+            .map_or(KeyChange::Gone, |board| KeyChange::Text(board.id.clone(), FORUM_CURRENT_KEY));
         todo.push(Do::Key(format!("user_current_board:{person}"), current));
         let boards: Vec<&str> = sitting.places.boards.iter().map(|board| board.id.as_str()).collect();
-        let boards = (!boards.is_empty()).then(|| (json!(boards), FORUM_BOARDS_KEY));
+        let boards = match boards.is_empty() {
+            true => KeyChange::Gone,
+            false => KeyChange::Text(json!(boards).to_string(), FORUM_BOARDS_KEY),
+        };
         todo.push(Do::Key(format!("user_boards:{person}"), boards));
     }
 }

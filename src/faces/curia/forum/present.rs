@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::super::keys::KeyChange;
 use super::super::news::Saying;
 use super::super::presence::{Left, Seat};
 use super::super::rules::Rule;
@@ -137,7 +138,7 @@ impl Forum {
                 say(&mut todo, Words::Deployed.community(&who.community), "userOffline", &news);
                 say(&mut todo, Words::Published.community(&who.community), "user:offline", &news);
                 for key in ["user_session", "user_current_board"] {
-                    todo.push(Do::Key(format!("{key}:{person}"), None));
+                    todo.push(Do::Key(format!("{key}:{person}"), KeyChange::Gone));
                 }
             }
             Some(Left::Device(_)) | None => {}
@@ -212,7 +213,7 @@ impl Forum {
     /// Presence news that are due; beyond a person's measure they wait for the next change.
     pub(super) fn tell_presence(&mut self, now_ms: u64, todo: &mut Vec<Do>) {
         for who in self.presence.due(now_ms) {
-            if self.counters.one_more(&who.person, "presence", self.pace.presence, now_ms).is_none() {
+            if !self.counters.one_more(&who.person, "presence", self.pace.presence, now_ms) {
                 todo.push(Do::Count("curia_presence_limit"));
                 continue;
             }

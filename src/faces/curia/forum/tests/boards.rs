@@ -1,0 +1,148 @@
+//! Boards: who may enter, who hears of them, and what a changed rule does.
+
+use super::*;
+
+#[test]
+fn boards_open_to_whom_they_are_for() {
+    let mut town = town();
+    for (seat, board, told, what) in [
+        (1, json!(6), "boardJoined", json!({ "boardId": 6 })),
+        (2, json!("5"), "boardJoined", json!({ "boardId": 5 })),
+        (2, json!(6), "error", json!({ "message": "Access denied: insufficient permissions" })),
+        (3, json!(6), "boardJoined", json!({ "boardId": 6 })),
+        (4, json!(6), "error", json!({ "message": "Access denied: board not accessible" })),
+        (4, json!(77), "error", json!({ "message": "Board not found" })),
+        (4, json!(null), "error", json!({ "message": "Invalid board ID" })),
+        (4, json!({}), "error", json!({ "message": "Invalid board ID" })),
+    ] {
+        town.says(seat, "joinBoard", board.clone());
+        assert_eq!(town.last(seat, told), what, "{seat} {board}");
+        assert!(town.heard(seat).starts_with(told));
+    }
+    town.comes(6, person("tom", "", &["clerk"], true));
+    town.says(6, "joinBoard", json!(5));
+    assert_eq!(town.last(6, "error"), json!({ "message": "Access denied: invalid user community" }));
+    assert_eq!(town.keys["board_users:6"], "adm ann");
+    assert_eq!(town.keys["user_current_board:ann"], "6");
+    assert_eq!(town.keys["user_boards:bob"], r#"["5"]"#);
+    let session: Value = serde_json::from_str(&town.keys["user_session:ann"]).unwrap();
+    assert_eq!((&session["socketId"], &session["communityId"]), (&json!("s1"), &json!("7")));
+    town.says(1, "leaveBoard", json!(null));
+    town.says(1, "leaveBoard", json!(6));
+    assert_eq!(town.keys["board_users:6"], "adm");
+    assert!(!town.keys.contains_key("user_current_board:ann"));
+}
+
+#[test]
+fn nobody_hears_of_a_board_that_is_closed_to_him() {
+    let mut town = town();
+    town.publishes("newPost", json!({ "communityId": "7", "board_id": 6, "id": 9, "title": "secret" }));
+    assert_eq!([1, 2, 3, 4, 5].map(|seat| town.heard(seat)), ["newPost", "", "newPost", "", ""]);
+    town.publishes("newPost", json!({ "communityId": "7", "board_id": 5, "id": 8 }));
+    assert_eq!(
+        [1, 2, 3, 4, 5].map(|seat| town.heard(seat)),
+        ["newPost", "newPost", "newPost", "newPost", ""]
+    );
+    town.publishes("newPost", json!({ "communityId": "7", "board_id": 99, "id": 7 }));
+    assert_eq!(
+        [1, 2, 3, 4, 5].map(|seat| town.heard(seat)),
+        ["", "", "newPost", "", ""],
+        "not known is closed"
+    );
+}
+
+#[test]
+fn a_socket_in_two_rooms_hears_once() {
+    let mut town = town();
+    town.rule("5", r#"{"communityId":"7","importedBy":["8"]}"#);
+    town.says(1, "joinBoard", json!(5));
+    town.says(4, "joinBoard", json!(5));
+    town.later(1_000);
+    town.quiet();
+    town.publishes("commentReactionUpdate", json!({ "communityId": "7", "board_id": 5, "commentId": 1 }));
+    assert_eq!(town.last(4, "commentReactionUpdate")["isCrossCommunityNotification"], true);
+    assert_eq!([1, 2, 3, 4].map(|seat| town.heard(seat)), ["commentReactionUpdate"; 4]);
+}
+
+#[test]
+fn changed_settings_move_people_at_once() {
+    let mut town = town();
+    town.says(1, "joinBoard", json!(6));
+    town.says(2, "joinBoard", json!(6));
+    town.says(1, "typing", json!({ "boardId": 6, "isTyping": true }));
+    town.quiet();
+    town.rule("6", r#"{"communityId":"7","allowedRoles":["mayor"]}"#);
+    town.publishes("board:settingsChanged", json!({ "boardId": 6, "settings": {} }));
+    assert_eq!(town.heard(1), "error", "out, told why, and it does not hear the news of the board");
+    assert_eq!(town.heard(3), "boardSettingsChanged");
+    town.publishes("commentReactionUpdate", json!({ "communityId": "7", "board_id": 6 }));
+    assert_eq!((town.heard(1), town.heard(2)), (String::new(), String::new()));
+    town.rule("6", r#"{"communityId":"7"}"#);
+    town.publishes("board:settingsChanged", json!({ "boardId": 6 }));
+    for seat in [1, 2] {
+        assert!(town.heard(seat).starts_with("boardJoined"), "both asked for it, and both are in");
+    }
+    town.rule("6", r#"{"communityId":"7","allowedRoles":["clerk"]}"#);
+    town.says(3, "board:settingsChanged", json!({ "boardId": 6 }));
+    assert!(town.heard(2).contains("error"), "an administrator's word makes the rule count");
+    let before = town.heard(1);
+    town.says(2, "board:settingsChanged", json!({ "boardId": 6 }));
+    assert!(town.heard(2).contains("error") && !before.contains("error"));
+}
+
+#[test]
+fn a_rule_that_changed_without_a_word_counts_before_the_next_message() {
+    let mut town = town();
+    town.says(1, "joinBoard", json!(6));
+    town.later(1_000);
+    town.quiet();
+    town.rule("6", r#"{"communityId":"7","allowedRoles":["mayor"]}"#);
+    town.publishes("postLockApplied", json!({ "boardId": 6, "postId": 9 }));
+    assert_eq!(town.heard(1), "error");
+}
+
+#[test]
+fn who_speaks_as_the_design_does_hears_it_so() {
+    let mut town = town();
+    town.says(1, "board:join", json!(6));
+    assert_eq!(town.heard(1), "board:joined");
+    town.says(3, "board:join", json!({ "boardId": "6" }));
+    assert_eq!((town.heard(1), town.heard(3)), ("user:joinedBoard".into(), "board:joined".into()));
+    town.says(2, "board:join", json!(6));
+    assert_eq!(town.last(2, "error"), json!({ "message": "Access denied to board" }));
+    town.quiet();
+    let comment = json!({ "id": 1, "board_id": 6, "post_id": 9, "author_user_id": "x" });
+    for (event, payload, published) in [
+        ("newPost", json!({ "communityId": "7", "board_id": 6, "id": 9 }), "board:newPost"),
+        (
+            "voteUpdate",
+            json!({ "communityId": "7", "board_id": 6, "postId": 9, "newCount": 1 }),
+            "post:voteChanged",
+        ),
+        ("newComment", json!({ "communityId": "7", "board_id": 6, "postId": 9, "comment": comment }), ""),
+        (
+            "post:voteAdded",
+            json!({ "boardId": 6, "postId": 9, "newCount": 2 }),
+            "post:voteAdded post:voteChanged",
+        ),
+        ("post:commentDeleted", json!({ "postId": 9, "commentId": 1 }), ""),
+    ] {
+        town.publishes(event, payload);
+        assert_eq!(town.heard(1), published, "{event}");
+        assert_eq!(town.heard(2), "", "{event}");
+    }
+    town.says(1, "post:join", json!(9));
+    town.says(1, "post:join", json!({ "postId": 9, "boardId": 5 }));
+    town.quiet();
+    town.publishes("post:newComment", json!({ "postId": 9, "comment": comment, "author": {} }));
+    town.publishes("post:commentDeleted", json!({ "postId": 9, "commentId": 1 }));
+    assert_eq!(town.heard(1), "post:newComment post:commentDeleted", "the board of a post is known by now");
+    assert_eq!(town.heard(3), "", "the board is not the post");
+    town.says(3, "post:join", json!({ "postId": 9, "boardId": 5 }));
+    town.quiet();
+    town.publishes("post:newComment", json!({ "postId": 9, "comment": comment, "author": {} }));
+    assert_eq!(town.heard(3), "", "a post claimed for another board is silent");
+    town.says(1, "post:leave", json!(9));
+    town.publishes("post:commentDeleted", json!({ "postId": 9, "commentId": 1 }));
+    assert_eq!(town.heard(1), "post:newComment");
+}

@@ -1,0 +1,114 @@
+//! Shared keys that are more than a text: alike without Redis and with it, and one for all offices where there is one.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::AsyncCommands;
+use townhall::bus::{Bus, Kept};
+use townhall::clock::Clock;
+
+use super::central::Line;
+use crate::harness::redis::RedisServer;
+
+const LIFE: Duration = Duration::from_secs(60);
+
+fn fields(all: &[(&str, &str)]) -> Vec<(String, Bytes)> {
+    all.iter().map(|(name, value)| ((*name).to_owned(), Bytes::copy_from_slice(value.as_bytes()))).collect()
+}
+
+fn names(all: &[&str]) -> Vec<String> {
+    all.iter().map(|&name| name.to_owned()).collect()
+}
+
+/// What holds on every bus.
+async fn keeps(bus: &Bus) {
+    let rule = fields(&[("allowedRoles", "[]"), ("isPublic", "true")]);
+    bus.put_fields("rule", &rule).await.unwrap();
+    assert_eq!(bus.read_shared("rule").await.unwrap(), Some(Kept::Fields(rule)));
+    assert_eq!(bus.get_shared("rule").await.unwrap().filter(|text| text.is_empty()), None);
+    bus.put_shared("text", b"x", None).await.unwrap();
+    assert_eq!(bus.read_shared("text").await.unwrap(), Some(Kept::Text("x".into())));
+    assert_eq!(bus.read_shared("nothing").await.unwrap(), None);
+    bus.put_members("users", names(&["ann", "bob"]), LIFE).await.unwrap();
+    bus.put_members("users", names(&["bob", "cy"]), LIFE).await.unwrap();
+    assert_eq!(bus.members("users").await.unwrap(), ["bob", "cy"]);
+    bus.put_members("users", Vec::new(), LIFE).await.unwrap();
+    assert!(bus.members("users").await.unwrap().is_empty());
+    for count in 1..=3 {
+        assert_eq!(bus.count_shared("often", LIFE).await.unwrap(), count);
+    }
+    assert_eq!(bus.get_shared("often").await.unwrap().unwrap(), "3");
+}
+
+#[tokio::test]
+async fn an_office_alone_keeps_fields_members_and_counts_with_their_lives() {
+    let data = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(1_000_000);
+    let bus = Bus::open(&data.path().join("bus"), &clock).unwrap();
+    keeps(&bus).await;
+    bus.put_members("users", names(&["ann"]), LIFE).await.unwrap();
+    clock.advance(LIFE);
+    assert!(bus.members("users").await.unwrap().is_empty());
+    assert_eq!(bus.count_shared("often", LIFE).await.unwrap(), 1, "a new window");
+}
+
+#[tokio::test]
+async fn two_offices_and_other_programs_share_them_through_redis() {
+    let Some(mut redis) = RedisServer::start(None).await else { return };
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (one, two) = (Line::open(one.path(), &redis.url()), Line::open(two.path(), &redis.url()));
+    for line in [&one, &two] {
+        line.becomes(true).await;
+    }
+    keeps(&one.bus).await;
+    assert_eq!(two.bus.count_shared("often", LIFE).await.unwrap(), 4);
+    let mut other = redis.connect().await;
+    let left: i64 = other.pttl("often").await.unwrap();
+    assert!((1..=60_000).contains(&left), "{left}");
+    // As the design writes it, and as other programs do.
+    let _: () = other.hset_multiple("theirs", &[("allowedRoles", "[\"a\"]"), ("x", "1")]).await.unwrap();
+    let rule = Some(Kept::Fields(fields(&[("allowedRoles", "[\"a\"]"), ("x", "1")])));
+    assert_eq!(two.bus.read_shared("theirs").await.unwrap(), rule);
+    two.bus.put_fields("theirs", &fields(&[("allowedRoles", "[]")])).await.unwrap();
+    let x: String = other.hget("theirs", "x").await.unwrap();
+    assert_eq!(x, "1", "what others wrote beside ours stays");
+    let _: () = other.set("was text", "x").await.unwrap();
+    two.bus.put_fields("was text", &fields(&[("a", "1")])).await.unwrap();
+    assert_eq!(two.bus.get_shared("was text").await.unwrap(), None, "not a text any more");
+    assert!(two.bus.state().borrow().up, "and nothing was lost with it");
+
+    one.bus.put_members("users", names(&["ann", "bob"]), LIFE).await.unwrap();
+    two.bus.put_members("users", names(&["bob", "cy"]), LIFE).await.unwrap();
+    let _: () = other.sadd("users", "dan").await.unwrap();
+    assert_eq!(two.bus.members("users").await.unwrap(), ["ann", "bob", "cy", "dan"]);
+    // Redis goes away; who leaves meanwhile is gone when it is back, also where it kept its data.
+    redis.freeze(true);
+    one.becomes(false).await;
+    one.bus.put_members("users", names(&["ann"]), LIFE).await.unwrap();
+    assert_eq!(one.bus.members("users").await.unwrap(), ["ann"]);
+    assert_eq!(one.bus.count_shared("often", LIFE).await.unwrap(), 1, "alone for now");
+    redis.freeze(false);
+    one.becomes(true).await;
+    two.becomes(true).await;
+    let members = async |line: &Line| line.bus.members("users").await.unwrap();
+    for _ in 0..100 {
+        if !members(&one).await.contains(&"bob".to_owned()) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(members(&one).await.starts_with(&names(&["ann"])));
+    redis.kill();
+    one.becomes(false).await;
+    assert_eq!(
+        two.bus.read_shared("theirs").await.unwrap(),
+        Some(Kept::Fields(fields(&[("allowedRoles", "[]")])))
+    );
+    redis.start_again().await;
+    for line in [&one, &two] {
+        line.becomes(true).await;
+    }
+    assert_eq!(members(&two).await, ["ann", "bob", "cy"], "an empty server is told again");
+    one.close().await;
+    two.close().await;
+}

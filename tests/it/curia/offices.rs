@@ -1,0 +1,118 @@
+//! Two offices behind one Redis, and the forum's application beside them: one forum, as far as the design's keys define it.
+
+use std::time::Duration;
+
+use redis::AsyncCommands;
+use redis::aio::MultiplexedConnection;
+use serde_json::{Value, json};
+
+use super::people::{Town, config};
+use crate::harness::redis::RedisServer;
+
+/// An office behind this Redis.
+async fn office(redis: &RedisServer, events_per_minute: u32) -> Town {
+    let (folder, mut config) = config();
+    config.central = Some(redis.url().parse().unwrap());
+    config.curia.events_per_minute = events_per_minute;
+    let town = Town::start_with((folder, config)).await;
+    let mut state = town.office.handle().bus().state();
+    let found = tokio::time::timeout(Duration::from_secs(10), state.wait_for(|state| state.up)).await;
+    drop(found.expect("Redis is reached").unwrap());
+    town
+}
+
+/// The design's permission cache, as its application writes it.
+async fn permits(line: &mut MultiplexedConnection, board: u64, roles: &str) {
+    let rule = [("allowedRoles", roles), ("isPublic", if roles == "[]" { "true" } else { "false" })];
+    line.hset_multiple::<_, _, _, ()>(format!("board_permissions:{board}"), &rule).await.unwrap();
+}
+
+/// Waits until a question to Redis has this answer.
+async fn becomes<T: PartialEq + std::fmt::Debug>(wanted: T, mut ask: impl AsyncFnMut() -> T) {
+    for _ in 0..250 {
+        if ask().await == wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(ask().await, wanted);
+}
+
+async fn members(line: &mut MultiplexedConnection, key: &str) -> Vec<String> {
+    let mut members: Vec<String> = line.smembers(key).await.unwrap();
+    members.sort_unstable();
+    members
+}
+
+fn person(name: &str) -> Value {
+    json!({ "sub": name, "uid": name, "cid": "7", "roles": ["clerk"] })
+}
+
+#[tokio::test]
+async fn boards_rates_and_events_are_the_same_at_every_office() {
+    let Some(redis) = RedisServer::start(None).await else { return };
+    let (mut one, mut two) = (office(&redis, 10).await, office(&redis, 10).await);
+    let mut line = redis.connect().await;
+    permits(&mut line, 5, "[]").await;
+    permits(&mut line, 6, r#"["clerk"]"#).await;
+    one.open("ann", person("ann")).await;
+    two.open("bob", person("bob")).await;
+    for (town, name) in [(&mut one, "ann"), (&mut two, "bob")] {
+        town.say(name, "joinBoard", json!([5])).await;
+        town.say(name, "joinBoard", json!([6])).await;
+        town.hears(name, &json!(["boardJoined", { "boardId": 6 }])).await;
+    }
+    becomes(vec!["ann".to_owned(), "bob".to_owned()], async || members(&mut line, "board_users:6").await)
+        .await;
+    becomes(Some("6".to_owned()), async || line.get("user_current_board:bob").await.unwrap()).await;
+    becomes(Some(r#"["5","6"]"#.to_owned()), async || line.get("user_boards:ann").await.unwrap()).await;
+    let session: String = line.get("user_session:ann").await.unwrap();
+    assert!(session.contains("\"communityId\":\"7\"") && session.contains("socketId"), "{session}");
+    for (key, most_s) in [
+        ("user_session:ann", 300),
+        ("user_boards:ann", 600),
+        ("user_current_board:ann", 1_800),
+        ("rate_limit:ann:board:join", 60),
+    ] {
+        let left: i64 = line.ttl(key).await.unwrap();
+        assert!((most_s - 30..=most_s).contains(&left), "{key} lives {left} s");
+    }
+    one.forget().await;
+    two.forget().await;
+
+    // What is said on the bus, and what is said to one office, is heard at both, once.
+    let post = |id: u64| json!({ "communityId": "7", "board_id": 6, "id": id });
+    let emit = json!({ "room": "community:7", "event": "newPost", "payload": post(1) }).to_string();
+    redis.publish("curia/emit", emit.as_bytes()).await;
+    one.emit(json!({ "room": "community:7", "event": "newPost", "payload": post(2) })).await;
+    one.marker("7").await;
+    for (town, name) in [(&mut one, "ann"), (&mut two, "bob")] {
+        town.hears_named(name, "marker").await;
+        assert_eq!(town.heard(name).await, ["newPost", "newPost", "marker"], "{name}");
+    }
+
+    // A rule that the application changes counts at both; one that an office is told is written as the design says.
+    permits(&mut line, 6, r#"["mayor"]"#).await;
+    one.emit(json!({ "room": "board:6", "event": "postLockApplied", "payload": { "postId": 1 } })).await;
+    for (town, name) in [(&mut one, "ann"), (&mut two, "bob")] {
+        town.hears_named(name, "error").await;
+        assert!(!town.heard(name).await.contains(&"postLockApplied".to_owned()), "{name} is out");
+    }
+    becomes(Vec::<String>::new(), async || members(&mut line, "board_users:6").await).await;
+    let settings = json!({ "boardId": 6, "settings": { "permissions": { "allowedRoles": ["clerk"] } } });
+    one.emit(json!({ "room": "board:6", "event": "board:settingsChanged", "payload": settings })).await;
+    two.hears("bob", &json!(["boardJoined", { "boardId": 6 }])).await;
+    let rule: (String, String) =
+        line.hmget("board_permissions:6", &["allowedRoles", "isPublic"]).await.unwrap();
+    assert_eq!(rule, (r#"["clerk"]"#.to_owned(), "false".to_owned()));
+
+    // Ten of a kind in a minute, wherever they are said.
+    two.open("ann", person("ann")).await;
+    for _ in 0..4 {
+        one.say("ann", "joinBoard", json!([5])).await;
+        two.say("ann", "joinBoard", json!([5])).await;
+    }
+    becomes(Some(10), async || line.get("rate_limit:ann:board:join").await.unwrap()).await;
+    one.say("ann", "joinBoard", json!([5])).await;
+    one.hears("ann", &json!(["error", { "message": "Too many requests" }])).await;
+}
