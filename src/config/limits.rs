@@ -94,10 +94,18 @@ pub const OUTBOX_LAG_MAX: Duration = Duration::from_secs(30);
 pub const SPACE_WINDOW: Duration = Duration::from_secs(1_800);
 /// The longest such time that an operator may choose.
 pub const SPACE_WINDOW_MAX: Duration = Duration::from_secs(86_400);
-/// Kept messages of one space, in bytes, in memory and on disk; older ones give way before the window ends.
-pub const SPACE_RING_MAX_BYTES: usize = 64 * MIB;
-/// Kept messages of one space, in number.
-pub const SPACE_RING_MAX_MESSAGES: usize = 200_000;
+/// Kept messages of one space, in bytes on disk; older ones give way before the window ends. Half an hour of 200
+/// messages a second with 2 KB each.
+pub const SPACE_RING_MAX_BYTES: usize = 1024 * MIB;
+/// Kept messages of one space, in number: the same half an hour.
+pub const SPACE_RING_MAX_MESSAGES: usize = 400_000;
+/// Kept messages of one space in memory, in bytes: the newest. Of the others an index is there, a few hundred bytes
+/// each.
+pub const SPACE_RING_MAX_MEMORY: usize = 32 * MIB;
+/// Missed messages repeated at once, in bytes; the rest waits until the client has taken them.
+pub const SPACE_REPEAT_BYTES: usize = 256 * KIB;
+/// The same in number.
+pub const SPACE_REPEAT_MESSAGES: usize = 512;
 /// Commands waiting for one space; a full mailbox makes those wait who fill it.
 pub const SPACE_MAILBOX: usize = 1_024;
 /// Commands that a space takes before it hands out what they brought.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
@@ -535,6 +536,40 @@ async fn a_lost_connection_is_taken_up_again_on_the_wire() {
     let fresh = wire.text().await;
     assert!(fresh.starts_with("40{") && !fresh.contains(connected["sid"].as_str().unwrap()));
     assert_eq!(wire.text().await, "42[\"auth\",{\"pid\":\"stolen\",\"offset\":\"x\"}]");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_much_was_missed_it_comes_before_what_is_said_meanwhile() {
+    const MISSED: usize = 1_500;
+    let channels = Channels::start_with(SioOptions::default()).await;
+    let (wire, connected) = channels.member().await;
+    let pid = connected["pid"].as_str().unwrap();
+    drop(wire);
+    let hall = Room::new("hall").unwrap();
+    while !channels.space.members(&hall).await.is_empty() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    let text = "x".repeat(1_000);
+    let say = |number: usize| channels.say("hall", "said", format!("{number},\"{text}\""));
+    for some in (0..MISSED).collect::<Vec<_>>().chunks(25) {
+        join_all(some.iter().map(|number| say(*number))).await;
+    }
+    let mut wire = channels.open().await;
+    wire.say(&format!("40{{\"pid\":\"{pid}\"}}")).await;
+    let meanwhile = async {
+        for number in MISSED..MISSED + 100 {
+            say(number).await;
+        }
+    };
+    let heard = async {
+        assert!(wire.text().await.contains(pid));
+        assert!(wire.text().await.starts_with("42[\"gone\","));
+        for number in 0..MISSED + 100 {
+            let text = wire.text().await;
+            assert!(text.starts_with(&format!("42[\"said\",{number},")), "{number}: {}", &text[..30]);
+        }
+    };
+    tokio::join!(meanwhile, heard);
 }
 
 #[tokio::test(flavor = "multi_thread")]

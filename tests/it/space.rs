@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use townhall::clock::Clock;
+use townhall::config::limits::SPACE_REPEAT_BYTES;
 use townhall::rooms::space::{
     Closed, Except, Join, Joined, OldRooms, Room, Said, Say, Since, Space, SpaceError, SpaceEvent,
     SpaceOptions, SpaceOutbox,
@@ -76,6 +77,9 @@ struct Client {
     pid: Option<String>,
     offset: Option<String>,
     heard: Vec<String>,
+    /// What was repeated to it.
+    missed: Vec<Arc<SpaceEvent>>,
+    largest_piece: usize,
 }
 
 impl Client {
@@ -91,6 +95,8 @@ impl Client {
             pid: None,
             offset: None,
             heard: Vec::new(),
+            missed: Vec::new(),
+            largest_piece: 0,
         }
     }
 
@@ -101,14 +107,17 @@ impl Client {
         client
     }
 
-    /// Connects, with what is known of the last time; whether that was taken up.
-    async fn join(&mut self, space: &Space) -> bool {
+    /// A connection, with what is known of the last time.
+    fn coming_back(&mut self) -> Join {
         self.outbox = SpaceOutbox::new(&self.metrics);
         let since = self.pid.clone().map(|pid| Since { pid, offset: self.offset.clone() });
         let (outbox, person, rooms) = (self.outbox.clone(), self.person.clone(), self.rooms.clone());
-        let old_rooms = self.old_rooms.clone();
-        let joined =
-            space.join(Join { outbox, person, rooms, since, recover: true, old_rooms }).await.unwrap();
+        Join { outbox, person, rooms, since, recover: true, old_rooms: self.old_rooms.clone() }
+    }
+
+    /// Connects, with what is known of the last time; whether that was taken up.
+    async fn join(&mut self, space: &Space) -> bool {
+        let mut joined = space.join(self.coming_back()).await.unwrap();
         assert_eq!(
             joined.recovered,
             self.pid.is_some() && joined.pid == self.pid,
@@ -118,8 +127,14 @@ impl Client {
             self.offset = None;
         }
         self.pid.clone_from(&joined.pid);
-        joined.missed.iter().for_each(|event| self.hear(event));
-        let recovered = joined.recovered;
+        let (recovered, mut missed) = (joined.recovered, std::mem::take(&mut joined.missed));
+        while !missed.is_empty() {
+            let read = missed.read().await.unwrap();
+            assert!(missed.take(&read) && !read.is_empty());
+            read.iter().for_each(|event| self.hear(event));
+            self.largest_piece = self.largest_piece.max(read.iter().map(|event| event.len()).sum());
+            self.missed.extend(read);
+        }
         self.joined = Some(joined);
         recovered
     }
@@ -345,6 +360,79 @@ async fn what_left_the_disk_is_known_to_have_been_there_also_after_a_restart() {
     let space = office.space().await;
     assert!(whole.join(&space).await);
     assert!(!lost.join(&space).await);
+}
+
+/// Messages of a thousand bytes each.
+fn a_thousand_bytes(number: usize) -> String {
+    format!("{number:05} {}", "x".repeat(994))
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_the_memory_is_repeated_from_disk_a_piece_at_a_time() {
+    let mut office = Office::new();
+    office.options.ring_max_memory = 100_000;
+    let mut space = office.space().await;
+    for restart in [false, true] {
+        let mut client = Client::came(&["a"], &space).await;
+        client.lose(&space).await;
+        for some in (0..1_000).collect::<Vec<_>>().chunks(25) {
+            let all = some.iter().map(|number| space.say(say(&["a"], &a_thousand_bytes(*number))));
+            assert!(join_all(all).await.iter().all(Result::is_ok));
+        }
+        // A hundred messages, and an index of the others.
+        assert!(office.metrics.ring_bytes.get() < 800_000, "{}", office.metrics.ring_bytes.get());
+        if restart {
+            space.stop().await;
+            space = office.space().await;
+            assert!(office.metrics.ring_bytes.get() < 800_000, "{}", office.metrics.ring_bytes.get());
+        }
+        assert!(client.join(&space).await);
+        assert!(client.largest_piece <= SPACE_REPEAT_BYTES + 2_000, "{}", client.largest_piece);
+        assert!(client.heard().into_iter().eq((0..1_000).map(a_thousand_bytes)));
+        space.leave(client.joined.unwrap().member, false).await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_misses_what_the_disk_has_lost_is_told() {
+    let mut office = Office::new();
+    office.options.ring_max_memory = 0;
+    let space = office.space().await;
+    let mut clients = [Client::came(&["a"], &space).await, Client::came(&["b"], &space).await];
+    for client in &mut clients {
+        client.lose(&space).await;
+    }
+    seq(&space, say(&["a"], "1")).await;
+    seq(&space, say(&["b"], "2")).await;
+    let store = office.store.as_ref().unwrap();
+    let (key, _) = store.scan(Table::Messages, b"\x06officem", 1).unwrap().remove(0);
+    let gone = townhall::store::Write::Delete { table: Table::Messages, key };
+    store.commit(vec![gone]).unwrap().await.unwrap().unwrap();
+    let [lost, whole] = &mut clients;
+    let joined = space.join(lost.coming_back()).await.unwrap();
+    assert_eq!(joined.missed.read().await.unwrap_err(), SpaceError::Lost);
+    space.leave(joined.member, true).await;
+    assert!(!lost.join(&space).await);
+    assert!(whole.join(&space).await);
+    assert_eq!(whole.heard(), ["2"]);
+}
+
+#[tokio::test]
+async fn who_is_still_being_told_what_was_missed_is_not_thought_to_have_heard_it() {
+    let mut office = Office::new();
+    office.options.window = Duration::from_secs(3); // its housekeeping is done every 50 ms
+    let space = office.space().await;
+    let mut client = Client::came(&["a"], &space).await;
+    client.lose(&space).await;
+    seq(&space, say(&["a"], "1")).await;
+    let joined = space.join(client.coming_back()).await.unwrap();
+    assert_eq!(joined.missed.len(), 1);
+    for _ in 0..8 {
+        office.clock.advance(Duration::from_secs(31));
+        tokio::time::sleep(Duration::from_millis(120)).await;
+    }
+    space.leave(joined.member, true).await;
+    assert!(!client.join(&space).await, "the message has left the ring, and it was not heard");
 }
 
 #[tokio::test]
@@ -678,8 +766,7 @@ async fn after_a_kill_a_client_goes_on_where_it_was_and_no_number_is_given_twice
             Space::open("office", Some(store.clone()), Clock::real(), metrics, SpaceOptions::default());
         let space = space.await.unwrap();
         assert!(client.join(&space).await, "round {round}: the session is there");
-        let missed = client.joined.as_ref().unwrap().missed.iter();
-        for event in missed {
+        for event in &client.missed {
             heard.push(event.seq.unwrap());
             let body = String::from_utf8(event.body.to_vec()).unwrap();
             let before = numbers.insert(event.seq.unwrap(), body.clone());

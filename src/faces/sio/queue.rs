@@ -13,7 +13,7 @@ use super::Reason;
 use super::session::Transport;
 use crate::config::limits::{OUTBOX_TAKE_MAX_BYTES, SIO_OUTBOX_MAX_BYTES};
 use crate::faces::line::{put_binary_frame, text_frame};
-use crate::rooms::space::{Closed, MemberId, SpaceEvent, SpaceOutbox};
+use crate::rooms::space::{Closed, MemberId, Missed, SpaceEvent, SpaceOutbox};
 use crate::wire::socketio::{ROOT, Telling, encode_event};
 
 /// Where the frames of the root namespace are shared.
@@ -33,6 +33,10 @@ pub(super) struct Queue {
     pub(super) bytes: usize,
     /// What spaces said, not framed yet.
     events: VecDeque<(MemberId, Arc<SpaceEvent>)>,
+    /// What members missed that is not here yet: it goes out before whatever is said meanwhile…
+    missed: VecDeque<(MemberId, Missed)>,
+    /// …of which this is here already.
+    behind: VecDeque<(MemberId, Arc<SpaceEvent>)>,
     /// What spaces said to members that are just coming in.
     early: Vec<(MemberId, Arc<SpaceEvent>)>,
     joining: usize,
@@ -68,6 +72,8 @@ impl Queue {
             frames: VecDeque::new(),
             bytes: 0,
             events: VecDeque::new(),
+            missed: VecDeque::new(),
+            behind: VecDeque::new(),
             early: Vec::new(),
             joining: 0,
             members: Vec::new(),
@@ -104,26 +110,66 @@ impl Queue {
         &mut self,
         member: MemberId,
         namespace: Arc<str>,
-        missed: Vec<Arc<SpaceEvent>>,
+        missed: Missed,
         told: Bytes,
     ) -> bool {
         if self.closed.is_some() || !self.put(told) {
             return false;
         }
         self.members.push((member, namespace));
-        self.events.extend(missed.into_iter().map(|event| (member, event)));
         let early = std::mem::take(&mut self.early);
         let (mine, others): (Vec<_>, Vec<_>) = early.into_iter().partition(|(of, _)| *of == member);
-        self.events.extend(mine);
+        if missed.is_empty() {
+            self.events.extend(mine);
+        } else {
+            self.missed.push_back((member, missed));
+            self.behind.extend(mine);
+        }
         self.early = others;
         self.not_joined();
         self.trusted = true;
         true
     }
 
+    /// Whether something that was missed is not here yet: nothing else is heard meanwhile.
+    pub(super) fn repeats(&self) -> bool {
+        !self.missed.is_empty()
+    }
+
+    /// Whether it is wanted now.
+    pub(super) fn wants_missed(&self) -> bool {
+        self.repeats() && self.events.is_empty()
+    }
+
+    /// Whose missed messages come next, to be read.
+    pub(super) fn next_missed(&self) -> Option<&(MemberId, Missed)> {
+        self.missed.front()
+    }
+
+    /// These were read.
+    pub(super) fn repeat(&mut self, member: MemberId, read: Vec<Arc<SpaceEvent>>) {
+        let Some((_, missed)) = self.missed.front_mut().filter(|(of, _)| *of == member) else { return };
+        if missed.take(&read) {
+            self.events.extend(read.into_iter().map(|event| (member, event)));
+        }
+        if missed.is_empty() {
+            self.missed.pop_front();
+        }
+        self.close_up();
+    }
+
+    fn close_up(&mut self) {
+        if !self.repeats() {
+            self.events.append(&mut self.behind);
+        }
+    }
+
     pub(super) fn went_out(&mut self, member: MemberId) {
         self.members.retain(|(of, _)| *of != member);
+        self.missed.retain(|(of, _)| *of != member);
+        self.behind.retain(|(of, _)| *of != member);
         self.events.retain(|(of, _)| *of != member);
+        self.close_up();
     }
 
     /// Nothing more is said; what waits is dropped.
@@ -131,6 +177,8 @@ impl Queue {
         self.closed = Some(reason);
         self.frames = VecDeque::new();
         self.events = VecDeque::new();
+        self.missed = VecDeque::new();
+        self.behind = VecDeque::new();
         self.early = Vec::new();
         self.bytes = 0;
     }
@@ -164,7 +212,7 @@ impl Queue {
         }
         self.frames.shrink_to(0); // a burst is over
         self.events.shrink_to(0);
-        if taken.is_empty() {
+        if taken.is_empty() && !self.repeats() {
             self.hear(outbox.take_now()?, &mut taken);
         }
         Ok(taken)

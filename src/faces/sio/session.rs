@@ -3,6 +3,8 @@
 //! Owns the order in which a client hears things: answers, then what was missed, then what is said now. Does not know
 //! HTTP, and of Socket.IO only how an event is framed.
 
+mod repeat;
+
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
@@ -21,7 +23,7 @@ use super::queue::{Queue, message};
 use super::talk::Talk;
 use crate::config::limits::OUTBOX_MAX_BYTES;
 use crate::faces::line::{binary_frame, text_frame};
-use crate::rooms::space::{Closed, MemberId, SpaceEvent, SpaceOutbox};
+use crate::rooms::space::{Closed, MemberId, SpaceOutbox};
 use crate::wire::engineio::{Packet, PacketError, encode};
 
 /// One Engine.IO session.
@@ -38,6 +40,8 @@ pub(super) struct Session {
     pub(super) outbox: SpaceOutbox,
     pace: Pace,
     out: Mutex<Queue>,
+    /// More of what was missed is wanted.
+    hungry: Notify,
     pong: Notify,
     end: CancellationToken,
 }
@@ -72,6 +76,7 @@ impl Session {
             outbox,
             pace: Pace::new(),
             out: Mutex::new(out),
+            hungry: Notify::new(),
             pong: Notify::new(),
             end: CancellationToken::new(),
         })
@@ -127,6 +132,9 @@ impl Session {
         let (taken, over) = {
             let mut out = self.out();
             let taken = out.take(&self.outbox);
+            if out.wants_missed() {
+                self.hungry.notify_one();
+            }
             (taken, out.closed.or(out.finish))
         };
         match (taken, over) {
@@ -160,7 +168,7 @@ impl Session {
         if !out.waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             out.waiting = Some(cx.waker().clone());
         }
-        self.outbox.poll_ready(cx)
+        if out.repeats() { Poll::Pending } else { self.outbox.poll_ready(cx) }
     }
 
     /// Whether so much waits that no more should be asked for.
@@ -190,21 +198,10 @@ impl Session {
         self.out().not_joined();
     }
 
-    /// A member is in: `told` goes out, then what it missed, then what was held. `false`: the session is over.
-    pub(super) fn came_in(
-        &self,
-        member: MemberId,
-        namespace: Arc<str>,
-        missed: Vec<Arc<SpaceEvent>>,
-        told: impl FnOnce(&mut Vec<u8>),
-    ) -> bool {
-        let told = message(&[], told);
-        self.change(|out| out.came_in(member, namespace, missed, told))
-    }
-
     /// A member is out: what waits for it is let go.
     pub(super) fn went_out(&self, member: MemberId) {
-        self.out().went_out(member);
+        self.change(|out| out.went_out(member));
+        self.hungry.notify_one();
     }
 
     /// Whether somebody came in, so that it is no stranger's session.

@@ -14,12 +14,12 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::crowd::{Crowd, Member};
-use super::event::{MemberId, Room, Say};
+use super::event::{MemberId, Room, Say, SpaceEvent};
 use super::ids::Ids;
 use super::load::{Start, load};
 use super::offset::offset;
 use super::outgoing::{Beside, Landed, Outgoing, SaidReply, answer, put_session};
-use super::ring::Ring;
+use super::ring::{Found, Ring};
 use super::session::{Place, Sessions};
 use super::{Closed, Fullest, Join, Joined, Remembered, SpaceError, SpaceOptions, row};
 use crate::clock::Clock;
@@ -67,6 +67,19 @@ pub(super) enum Command {
     Say {
         say: Box<Say>,
         reply: SaidReply,
+    },
+    /// Messages to repeat; `None`: one of them is not there any more.
+    Find {
+        seqs: Vec<u64>,
+        reply: oneshot::Sender<Option<(Vec<Found>, Option<Store>)>>,
+    },
+    /// These were read from disk.
+    Share {
+        events: Vec<Arc<SpaceEvent>>,
+    },
+    /// This one cannot be read.
+    Lose {
+        seq: u64,
     },
     Members {
         room: Room,
@@ -267,6 +280,10 @@ impl Actor {
         let every_ms = self.window_ms() / 4;
         for attendee in self.crowd.attendees() {
             let Some(mark) = attendee.session else { continue };
+            if attendee.repeating.strong_count() > 0 {
+                attendee.came_ms = now_ms;
+                continue;
+            }
             let Some(joined) = self.sessions.get(&mark).map(|session| session.joined) else { continue };
             let is_due = attendee.came_ms <= at_ms && attendee.confirmed_ms + every_ms <= now_ms;
             if !is_due || !self.ring.is_in_doubt(&attendee.rooms, joined) || attendee.seat.way.holds(seq) {

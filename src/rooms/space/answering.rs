@@ -29,6 +29,12 @@ impl Actor {
             Command::Exit { member, rooms, reply } => self.exit(member, &rooms, reply),
             Command::Leave { member, recoverable } => self.leave(member, recoverable, now_ms),
             Command::Say { say, reply } => self.say(*say, reply, now_ms),
+            Command::Find { seqs, reply } => {
+                let found = self.ring.find(seqs.into_iter()).ok();
+                drop(reply.send(found.map(|found| (found, self.parts.store.clone()))));
+            }
+            Command::Share { events } => self.ring.share(&events),
+            Command::Lose { seq } => self.ring.lose(seq),
             Command::Members { room, reply } => drop(reply.send(self.crowd.members(&room))),
             Command::Rooms { reply } => drop(reply.send(self.crowd.rooms())),
             Command::Fullest { most, reply } => drop(reply.send(self.crowd.fullest(most))),
@@ -109,7 +115,6 @@ impl Actor {
             name: say.name,
             body: say.body,
             attachments: say.attachments,
-            shared: std::sync::Weak::new(),
         }
     }
 
@@ -131,7 +136,7 @@ impl Actor {
 
     /// A message is on disk: from here on it is heard, now and by who comes back.
     pub(super) fn hand_out(&mut self, pending: Pending) {
-        let Pending { mut kept, replies } = pending;
+        let Pending { kept, replies } = pending;
         let event = kept.event(self.parts.name);
         self.handed = kept.seq;
         if let Some(mark) = &event.offset {
@@ -140,7 +145,7 @@ impl Actor {
         let reached = self.give(&event, &kept.to, &kept.except);
         self.parts.count_said("kept");
         answer(replies, &Ok(Said { seq: Some(kept.seq), reached, repeated: false }));
-        self.ring.add(kept);
+        self.ring.add(kept, Arc::downgrade(&event));
     }
 
     fn give(&mut self, event: &Arc<SpaceEvent>, to: &[super::Room], except: &[Spared]) -> usize {

@@ -4,7 +4,7 @@
 //! ages.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::event::{MemberId, Room, SpaceEvent};
 use super::outbox::Way;
@@ -38,6 +38,8 @@ pub(super) struct Attendee {
     pub(super) session: Option<Mark>,
     /// Since when it is here.
     pub(super) came_ms: u64,
+    /// There while what it missed is being repeated to it.
+    pub(super) repeating: Weak<()>,
     /// When its session was last brought up to date with what it surely received.
     pub(super) confirmed_ms: u64,
 }

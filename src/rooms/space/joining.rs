@@ -1,14 +1,15 @@
 //! Who comes, who comes back, and who goes.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use tokio::sync::oneshot;
 
 use super::actor::Actor;
 use super::crowd::{Attendee, Member, Seat};
-use super::event::{MemberId, Room, SpaceEvent};
+use super::event::{MemberId, Room};
+use super::missed::Missed;
 use super::offset;
 use super::session::{Mark, Place, Session, public_id, secret_id};
 use super::{Closed, Join, Joined, OldRooms, Remembered, Since, SpaceError, SpaceOutbox};
@@ -24,7 +25,7 @@ struct Resumed {
     sid: Arc<str>,
     /// The old rooms that stay, each since the number it was entered at.
     rooms: Vec<(Room, u64)>,
-    missed: Vec<Arc<SpaceEvent>>,
+    missed: Missed,
 }
 
 /// Leaves each room once, in its first place.
@@ -87,10 +88,16 @@ impl Actor {
             pid = session.map(|_| secret);
         }
         let rooms = join.rooms.iter().map(|room| (room.clone(), self.handed)).collect();
-        self.admit(member, sid.clone(), join, rooms, session);
+        self.admit(member, sid.clone(), join, rooms, session, Weak::new());
         let durable = session.map(|_| self.when_written());
-        let joined =
-            Joined { member, sid, pid, recovered: false, rooms: join.rooms.clone(), missed: Vec::new() };
+        let joined = Joined {
+            member,
+            sid,
+            pid,
+            recovered: false,
+            rooms: join.rooms.clone(),
+            missed: Missed::default(),
+        };
         Ok((joined, durable))
     }
 
@@ -112,7 +119,7 @@ impl Actor {
             session.place = Place::Here(member);
         }
         let rooms = all.iter().map(|(room, _)| room.clone()).collect();
-        self.admit(member, sid.clone(), join, all, Some(mark));
+        self.admit(member, sid.clone(), join, all, Some(mark), missed.mark());
         let joined = Joined { member, sid, pid, recovered: true, rooms, missed };
         (joined, Some(self.when_written()))
     }
@@ -124,17 +131,18 @@ impl Actor {
         join: &Join,
         rooms: Vec<(Room, u64)>,
         session: Option<Mark>,
+        repeating: Weak<()>,
     ) {
         let now_ms = self.now_ms();
         let member = Member { id, sid, person: join.person.clone() };
         let seat = Arc::new(Seat { member, way: join.outbox.way() });
-        self.crowd.add(Attendee { seat, rooms, session, came_ms: now_ms, confirmed_ms: 0 });
+        self.crowd.add(Attendee { seat, rooms, session, came_ms: now_ms, repeating, confirmed_ms: 0 });
         self.parts.metrics.members.inc();
         self.parts.metrics.arrivals.inc();
     }
 
     /// Looks whether a session can be taken up, and what was missed; changes nothing. Otherwise says why not.
-    fn resume(&mut self, join: &Join, since: &Since, now_ms: u64) -> Result<Resumed, &'static str> {
+    fn resume(&self, join: &Join, since: &Since, now_ms: u64) -> Result<Resumed, &'static str> {
         let mark = Mark::of(&since.pid).ok_or("unknown")?;
         let session = self.sessions.get(&mark).ok_or("unknown")?;
         if differs(session.person.as_ref(), join.person.as_ref()) {
@@ -167,7 +175,7 @@ impl Actor {
         }
         let (sid, joined) = (session.sid.clone(), session.joined);
         let missed = self.ring.missed(&rooms, joined, heard, &sid, |room| is_in.contains(room));
-        Ok(Resumed { mark, sid, rooms, missed: missed.map_err(|_| "lost")? })
+        Ok(Resumed { mark, sid, rooms, missed: Missed::new(missed.map_err(|_| "lost")?) })
     }
 
     /// Ends the connection that still holds this session, and forgets the session when it is of no more use.

@@ -3,7 +3,7 @@
 //! Owns what happens when the disk's rows make no sense: the space starts empty, loudly, and never gives a
 //! number twice.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 
@@ -92,7 +92,7 @@ fn read(
         start.seq = start.seq.max(seq);
         alive_ms = alive_ms.max(kept.at_ms);
         start.ids.extend(kept.id.as_ref().map(|id| (kept.at_ms, id.clone(), seq)));
-        start.ring.add(kept);
+        start.ring.add(kept, Weak::new());
         start.ring.trim(now_ms);
         Ok(())
     })?;

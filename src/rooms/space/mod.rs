@@ -16,6 +16,7 @@ mod event;
 mod ids;
 mod joining;
 mod load;
+mod missed;
 mod offset;
 mod outbox;
 mod outgoing;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use crowd::Member;
 pub use event::{Except, MemberId, Room, RoomNameError, Said, Say, SpaceEvent};
+pub use missed::Missed;
 pub use outbox::{Closed, SpaceOutbox};
 pub use spaces::{Crowded, Fullest, Spaces};
 
@@ -43,8 +45,8 @@ use tokio_util::task::TaskTracker;
 use self::actor::{Command, Parts};
 use crate::clock::Clock;
 use crate::config::limits::{
-    SPACE_FAREWELL_MAX, SPACE_MAILBOX, SPACE_MEMBERS_MAX, SPACE_RING_MAX_BYTES, SPACE_RING_MAX_MESSAGES,
-    SPACE_SESSION_WAIT, SPACE_SESSIONS_MAX, SPACE_WINDOW,
+    SPACE_FAREWELL_MAX, SPACE_MAILBOX, SPACE_MEMBERS_MAX, SPACE_RING_MAX_BYTES, SPACE_RING_MAX_MEMORY,
+    SPACE_RING_MAX_MESSAGES, SPACE_SESSION_WAIT, SPACE_SESSIONS_MAX, SPACE_WINDOW,
 };
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -70,6 +72,9 @@ pub enum SpaceError {
     /// The message should be kept and the disk does not take it: nobody hears it.
     #[error("the message could not be kept: {0}")]
     NotKept(String),
+    /// What was missed is not there any more: whoever was to hear it has to come back, and is told.
+    #[error("what was missed is not there any more")]
+    Lost,
     /// The computer gave no randomness for a new id.
     #[error("the computer gave no randomness")]
     NoRandomness,
@@ -83,8 +88,10 @@ pub enum SpaceError {
 pub struct SpaceOptions {
     /// How long messages are kept, and sessions wait.
     pub window: Duration,
-    /// Kept messages, in bytes.
+    /// Kept messages, in bytes on disk.
     pub ring_max_bytes: usize,
+    /// Kept messages, in bytes in memory: the newest.
+    pub ring_max_memory: usize,
     /// Kept messages, in number.
     pub ring_max_messages: usize,
     /// Members at once.
@@ -98,6 +105,7 @@ impl Default for SpaceOptions {
         Self {
             window: SPACE_WINDOW,
             ring_max_bytes: SPACE_RING_MAX_BYTES,
+            ring_max_memory: SPACE_RING_MAX_MEMORY,
             ring_max_messages: SPACE_RING_MAX_MESSAGES,
             members_max: SPACE_MEMBERS_MAX,
             sessions_max: SPACE_SESSIONS_MAX,
@@ -152,12 +160,12 @@ pub struct Joined {
     /// The secret id with which it comes back: the old one exactly when the session was taken up. `None` when
     /// there is no session, be it that none was asked for or that the disk does not take it.
     pub pid: Option<String>,
-    /// The session was taken up, and `missed` is all that was missed.
+    /// The session was taken up, and `missed` is everything that was missed.
     pub recovered: bool,
     /// The rooms it is in.
     pub rooms: Vec<Room>,
-    /// What was missed, in order: to be sent before anything of the outbox.
-    pub missed: Vec<Arc<SpaceEvent>>,
+    /// What was missed, in order: to be read before anything of the outbox.
+    pub missed: Missed,
 }
 
 /// What a session that waits knows.
@@ -174,6 +182,7 @@ pub struct Remembered {
 pub struct Space(Arc<Handle>);
 
 struct Handle {
+    name: &'static str,
     commands: mpsc::Sender<Command>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -198,7 +207,7 @@ impl Space {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(actor::run(parts, start, mailbox, stop.clone()));
         tasks.close();
-        Ok(Self(Arc::new(Handle { commands, stop, tasks })))
+        Ok(Self(Arc::new(Handle { name, commands, stop, tasks })))
     }
 
     /// Joins. Waits a bounded time until the session is on disk, so that it is there also when the program is
@@ -209,6 +218,7 @@ impl Space {
     pub async fn join(&self, join: Join) -> Result<Joined, SpaceError> {
         let (reply, answer) = oneshot::channel();
         let (mut joined, durable) = self.ask(Command::Join { join: Box::new(join), reply }, answer).await??;
+        joined.missed = std::mem::take(&mut joined.missed).of(self);
         let Some(durable) = durable else { return Ok(joined) };
         let is_durable = matches!(timeout(SPACE_SESSION_WAIT, durable).await, Ok(Ok(true)));
         if !is_durable && !joined.recovered {

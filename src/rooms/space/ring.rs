@@ -1,7 +1,8 @@
 //! The kept messages of the last window, and what is known of those that left.
 //!
-//! Owns the bounds in time, bytes and number, the index of each room, and the answer to "did this member miss
-//! anything that is not here any more?". Does not know members, nor what messages say.
+//! Owns the bounds in time, bytes and number, the index of each room, which messages are in memory and which on disk
+//! only, and the answer to "did this member miss anything that is not here any more?". Does not know members, nor what
+//! messages say.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Weak};
@@ -12,7 +13,7 @@ use super::SpaceOptions;
 use super::event::{Room, SpaceEvent};
 use super::offset::offset;
 use super::row;
-use crate::config::limits::SPACE_GONE_ROOMS_MAX;
+use crate::config::limits::{SPACE_GONE_ROOMS_MAX, SPACE_REPEAT_BYTES};
 use crate::rooms::Frames;
 use crate::store::{Table, Write};
 use crate::telemetry::Metrics;
@@ -45,34 +46,60 @@ pub(super) struct Kept {
     pub(super) name: Arc<str>,
     pub(super) body: Bytes,
     pub(super) attachments: Vec<Bytes>,
-    /// The event as somebody still holds it, with its frames.
-    pub(super) shared: Weak<SpaceEvent>,
 }
 
 impl Kept {
     /// Bytes it holds, with its places in the index.
     pub(super) fn cost(&self) -> usize {
-        let parts = 64 * self.attachments.len() + 64 * self.except.len() + 32 * self.to.len();
         let bytes = self.body.len() + self.attachments.iter().map(Bytes::len).sum::<usize>();
-        256 + parts + bytes + self.name.len() + self.id.as_ref().map_or(0, |id| id.len())
+        self.index_cost() + 64 * self.attachments.len() + bytes + self.name.len()
     }
 
-    /// As members hear it; shared with everybody who hears it at about the same time.
-    pub(super) fn event(&mut self, space: &str) -> Arc<SpaceEvent> {
-        self.shared.upgrade().unwrap_or_else(|| {
-            let event = Arc::new(SpaceEvent {
-                seq: Some(self.seq),
-                offset: Some(offset(space, self.seq)),
-                after: None,
-                name: self.name.clone(),
-                body: self.body.clone(),
-                attachments: self.attachments.clone(),
-                frames: Frames::default(),
-            });
-            self.shared = Arc::downgrade(&event);
-            event
-        })
+    /// What of it stays in memory as long as it is on disk.
+    fn index_cost(&self) -> usize {
+        let parts = 64 * self.except.len() + 32 * self.to.len();
+        256 + parts + self.id.as_ref().map_or(0, |id| id.len())
     }
+
+    /// As members hear it.
+    pub(super) fn event(&self, space: &str) -> Arc<SpaceEvent> {
+        event(space, self.seq, &self.name, &self.body, &self.attachments)
+    }
+}
+
+fn event(space: &str, seq: u64, name: &Arc<str>, body: &Bytes, attachments: &[Bytes]) -> Arc<SpaceEvent> {
+    Arc::new(SpaceEvent {
+        seq: Some(seq),
+        offset: Some(offset(space, seq)),
+        after: None,
+        name: name.clone(),
+        body: body.clone(),
+        attachments: attachments.to_vec(),
+        frames: Frames::default(),
+    })
+}
+
+/// A message's place in the ring.
+struct Slot {
+    seq: u64,
+    at_ms: u64,
+    /// What it costs in memory, and on disk only.
+    cost: (usize, usize),
+    to: Vec<Room>,
+    except: Vec<Spared>,
+    /// Name, body and attachments, while the message is in memory.
+    content: Option<(Arc<str>, Bytes, Vec<Bytes>)>,
+    /// The event as somebody still holds it, with its frames.
+    shared: Weak<SpaceEvent>,
+}
+
+/// A message that is to be repeated.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Here it is.
+    Here(Arc<SpaceEvent>),
+    /// It has to be read from disk.
+    OnDisk(u64),
 }
 
 /// Something that was missed is not here any more.
@@ -95,8 +122,14 @@ pub(super) struct Ring {
     window_ms: u64,
     most_bytes: usize,
     most_messages: usize,
-    messages: VecDeque<Kept>,
+    most_memory: usize,
+    slots: VecDeque<Slot>,
+    /// So many of them, the oldest, are on disk only.
+    on_disk: usize,
+    /// All messages.
     bytes: usize,
+    /// What is in memory of them.
+    memory: usize,
     /// Messages for everybody.
     everybody: VecDeque<u64>,
     rooms: HashMap<Room, Place>,
@@ -116,8 +149,11 @@ impl Ring {
             window_ms: options.window.as_millis() as u64,
             most_bytes: options.ring_max_bytes,
             most_messages: options.ring_max_messages,
-            messages: VecDeque::new(),
+            most_memory: options.ring_max_memory,
+            slots: VecDeque::new(),
+            on_disk: 0,
             bytes: 0,
+            memory: 0,
             everybody: VecDeque::new(),
             rooms: HashMap::new(),
             gone: 0,
@@ -136,39 +172,55 @@ impl Ring {
         self.rooms.entry(room).or_default().gone = upto;
     }
 
-    /// Adds a message; its number is higher than all before.
-    pub(super) fn add(&mut self, kept: Kept) {
-        if kept.to.is_empty() {
-            self.everybody.push_back(kept.seq);
+    /// Adds a message; its number is higher than all before. `shared`: it, as members hear it now.
+    pub(super) fn add(&mut self, kept: Kept, shared: Weak<SpaceEvent>) {
+        let cost = (kept.cost(), kept.index_cost());
+        let Kept { seq, at_ms, mut to, except, name, body, attachments, .. } = kept;
+        if to.is_empty() {
+            self.everybody.push_back(seq);
         }
-        for room in &kept.to {
-            match self.rooms.get_mut(room) {
-                Some(place) => place.seqs.push_back(kept.seq),
-                None => drop(self.rooms.insert(room.clone(), Place { seqs: [kept.seq].into(), gone: 0 })),
+        for room in &mut to {
+            // A room's name is in memory once.
+            if let Some((known, _)) = self.rooms.get_key_value(room) {
+                *room = known.clone();
             }
+            self.rooms.entry(room.clone()).or_default().seqs.push_back(seq);
         }
-        self.hold(kept.cost() as i64);
-        self.messages.push_back(kept);
+        self.bytes += cost.0;
+        self.hold(cost.0 as i64);
+        let content = Some((name, body, attachments));
+        self.slots.push_back(Slot { seq, at_ms, cost, to, except, content, shared });
+        while self.memory > self.most_memory
+            && let Some(slot) = self.slots.get_mut(self.on_disk)
+        {
+            slot.content = None;
+            let (whole, index) = slot.cost;
+            self.on_disk += 1;
+            self.hold(index as i64 - whole as i64);
+        }
     }
 
     /// Lets go what is too old or too much.
     pub(super) fn trim(&mut self, now_ms: u64) {
-        while let Some(oldest) = self.messages.front() {
+        while let Some(oldest) = self.slots.front() {
             let old = now_ms.saturating_sub(oldest.at_ms) > self.window_ms;
-            if !old && self.bytes <= self.most_bytes && self.messages.len() <= self.most_messages {
+            if !old && self.bytes <= self.most_bytes && self.slots.len() <= self.most_messages {
                 break;
             }
-            let Some(kept) = self.messages.pop_front() else { break };
-            self.hold(-(kept.cost() as i64));
+            let Some(kept) = self.slots.pop_front() else { break };
+            let (whole, index) = kept.cost;
+            self.bytes -= whole;
+            self.hold(-(if self.on_disk > 0 { index } else { whole } as i64));
+            self.on_disk = self.on_disk.saturating_sub(1);
             self.left += 1;
             if kept.to.is_empty() {
                 self.everybody.pop_front();
-                self.gone = kept.seq;
+                self.gone = kept.seq.max(self.gone);
             }
             for room in kept.to {
                 if let Some(place) = self.rooms.get_mut(&room) {
                     place.seqs.pop_front();
-                    place.gone = kept.seq;
+                    place.gone = kept.seq.max(place.gone);
                 }
                 self.stale.insert(room);
             }
@@ -176,15 +228,15 @@ impl Ring {
     }
 
     /// What somebody missed who was in `rooms`, each since a number, and in the space since `joined`, and who
-    /// heard everything up to `heard`.
+    /// heard everything up to `heard`: the messages' numbers, in order.
     pub(super) fn missed(
-        &mut self,
+        &self,
         rooms: &[(Room, u64)],
         joined: u64,
         heard: u64,
         sid: &str,
         is_in: impl Fn(&Room) -> bool,
-    ) -> Result<Vec<Arc<SpaceEvent>>, Lost> {
+    ) -> Result<VecDeque<u64>, Lost> {
         let since = heard.max(joined);
         if self.gone > since {
             return Err(Lost);
@@ -200,15 +252,66 @@ impl Ring {
         }
         seqs.sort_unstable();
         seqs.dedup();
-        let mut missed = Vec::with_capacity(seqs.len());
+        let heard = |seq: &u64| self.slot(*seq).is_some_and(|slot| !spares(&slot.except, sid, &is_in));
+        seqs.retain(heard);
+        Ok(seqs.into())
+    }
+
+    /// The first of these messages, about as many as are repeated at once.
+    pub(super) fn find(&mut self, seqs: impl Iterator<Item = u64>) -> Result<Vec<Found>, Lost> {
+        let (mut found, mut bytes) = (Vec::new(), 0);
         for seq in seqs {
-            let at = self.messages.partition_point(|kept| kept.seq < seq);
-            let Some(kept) = self.messages.get_mut(at) else { continue };
-            if !spares(&kept.except, sid, &is_in) {
-                missed.push(kept.event(self.space));
+            if bytes >= SPACE_REPEAT_BYTES {
+                break;
+            }
+            let at = self.at(seq).ok_or(Lost)?;
+            let slot = self.slots.get_mut(at).ok_or(Lost)?;
+            bytes += slot.cost.0;
+            found.push(match (slot.shared.upgrade(), &slot.content) {
+                (Some(event), _) => Found::Here(event),
+                (None, Some((name, body, attachments))) => {
+                    let event = event(self.space, seq, name, body, attachments);
+                    slot.shared = Arc::downgrade(&event);
+                    Found::Here(event)
+                }
+                (None, None) => Found::OnDisk(seq),
+            });
+        }
+        Ok(found)
+    }
+
+    /// These were read from disk, and are shared with whoever repeats them at about the same time.
+    pub(super) fn share(&mut self, events: &[Arc<SpaceEvent>]) {
+        for event in events {
+            if let Some(at) = event.seq.and_then(|seq| self.at(seq))
+                && let Some(slot) = self.slots.get_mut(at)
+            {
+                slot.shared = Arc::downgrade(event);
             }
         }
-        Ok(missed)
+    }
+
+    /// A message that the disk should have and has not: whoever missed it is told so.
+    pub(super) fn lose(&mut self, seq: u64) {
+        let Some(slot) = self.slot(seq) else { return };
+        let to = slot.to.clone();
+        if to.is_empty() {
+            self.gone = self.gone.max(seq);
+        }
+        for room in to {
+            if let Some(place) = self.rooms.get_mut(&room) {
+                place.gone = place.gone.max(seq);
+            }
+            self.stale.insert(room);
+        }
+    }
+
+    fn at(&self, seq: u64) -> Option<usize> {
+        self.slots.binary_search_by_key(&seq, |slot| slot.seq).ok()
+    }
+
+    fn slot(&self, seq: u64) -> Option<&Slot> {
+        self.slots.get(self.at(seq)?)
     }
 
     /// Whether something that left the ring stands between a member and taking its session up, as far as the
@@ -254,7 +357,7 @@ impl Ring {
     /// that they were there. `last`: the last number given. The rooms are given back to [`Ring::again`] when
     /// the commit fails.
     pub(super) fn leave_disk(&mut self, last: u64, writes: &mut Vec<Write>) -> Vec<Room> {
-        let keep_from = self.messages.front().map_or(last + 1, |kept| kept.seq);
+        let keep_from = self.slots.front().map_or(last + 1, |kept| kept.seq);
         let (from, to) = (row::first_message(self.space), row::key_message(self.space, keep_from));
         writes.push(Write::DeleteRange { table: Table::Messages, from, to });
         let (key, value) = (row::key_head(self.space), row::numbers(&[last, self.gone]));
@@ -278,14 +381,14 @@ impl Ring {
     }
 
     fn hold(&mut self, more: i64) {
-        self.bytes = self.bytes.wrapping_add_signed(more as isize);
+        self.memory = self.memory.wrapping_add_signed(more as isize);
         self.metrics.ring_bytes.inc_by(more);
     }
 }
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        self.metrics.ring_bytes.dec_by(self.bytes as i64);
+        self.metrics.ring_bytes.dec_by(self.memory as i64);
     }
 }
 

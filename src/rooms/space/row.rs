@@ -142,7 +142,7 @@ pub(super) fn read_message(seq: u64, mut row: Bytes) -> Option<Kept> {
         .collect::<Option<_>>()?;
     let attachments = (0..u32_of(row)?).map(|_| bytes_of(row)).collect::<Option<_>>()?;
     let body = row.split_off(0);
-    Some(Kept { seq, at_ms, to, except, id, name, body, attachments, shared: std::sync::Weak::new() })
+    Some(Kept { seq, at_ms, to, except, id, name, body, attachments })
 }
 
 /// A session as a row. `away_ms`: since when it is away; 0 while its member is here.

@@ -84,7 +84,6 @@ fn kept(seq: u64, to: &str) -> Kept {
         name: "n".into(),
         body: "1".into(),
         attachments: Vec::new(),
-        shared: std::sync::Weak::new(),
     }
 }
 
@@ -109,7 +108,7 @@ fn what_is_known_of_messages_that_left_is_bounded_and_never_too_kind() {
     let mut ring = Ring::new("s", &options, &Metrics::new());
     let rooms = SPACE_GONE_ROOMS_MAX as u64 + 10;
     for seq in 1..=rooms {
-        ring.add(kept(seq, &format!("r{seq}")));
+        ring.add(kept(seq, &format!("r{seq}")), std::sync::Weak::new());
         ring.trim(seq);
     }
     let missed = |ring: &mut Ring, seq: u64, since| {

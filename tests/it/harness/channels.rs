@@ -131,7 +131,9 @@ impl Channels {
     pub(crate) async fn start_with(options: SioOptions) -> Self {
         let (metrics, folder) = (Metrics::new(), tempfile::tempdir().unwrap());
         let store = Store::open(folder.path(), &Clock::real(), &metrics).unwrap();
-        let open = Space::open("test", Some(store), Clock::real(), metrics.clone(), SpaceOptions::default());
+        // What is older than a moment is repeated from disk.
+        let kept = SpaceOptions { ring_max_memory: 64 * 1024, ..SpaceOptions::default() };
+        let open = Space::open("test", Some(store), Clock::real(), metrics.clone(), kept);
         let space = open.await.unwrap();
         let dialect = Arc::new(Echo { space: space.clone(), recover: !options.echo });
         let sio = Sio::new(vec![dialect], options, &metrics);
