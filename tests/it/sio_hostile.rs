@@ -411,6 +411,33 @@ async fn steal_a_session(town: &Town) {
     let again: Value = serde_json::from_str(owner.text().await.strip_prefix("40").unwrap()).unwrap();
     assert_eq!(again["sid"], connected["sid"], "who was there before is there again");
     assert_eq!(number(&owner.text().await), Some(7), "and missed nothing");
+    drop(owner);
+    steal_by_another_transport(at, &page).await;
+}
+
+/// Whoever moves another one's session to a WebSocket has it until the owner asks again, and no longer.
+async fn steal_by_another_transport(at: SocketAddr, page: &Page) {
+    let open = ask(at, 400, "GET", &format!("{POLLING}&channel_token={}", page.token), b"").await.1;
+    let open: Value = serde_json::from_str(&open[1..]).unwrap();
+    let sid = open["sid"].as_str().unwrap();
+    let path = format!("{POLLING}&sid={sid}");
+    ask(at, 400, "POST", &path, b"40").await;
+    let connected = ask(at, 400, "GET", &path, b"").await.1;
+    let connected: Value = serde_json::from_str(connected.strip_prefix("40").unwrap()).unwrap();
+    let url = format!("ws://{at}/socket.io/?EIO=4&transport=websocket&sid={sid}");
+    let mut thief = Wire(client_async(url, MaybeTlsStream::Plain(line(at, 401).await)).await.unwrap().0);
+    thief.say("2probe").await;
+    assert_eq!(thief.text().await, "3probe");
+    thief.say("5").await;
+    // Its owner finds out with the next request, and takes it up again.
+    while ask(at, 400, "GET", &path, b"").await
+        != (400, "{\"code\":3,\"message\":\"Bad request\"}".to_owned())
+    {}
+    let mut owner = wire_on(line(at, 400).await, at, &format!("&channel_token={}", page.token)).await;
+    owner.say(&format!("40{{\"pid\":{}}}", connected["pid"])).await;
+    let again: Value = serde_json::from_str(owner.text().await.strip_prefix("40").unwrap()).unwrap();
+    assert_eq!(again["sid"], connected["sid"]);
+    assert_eq!(thief.closed().await, 1008, "what was stolen is taken back");
 }
 
 /// A page that does not read: it is closed, and hears everything once it comes back.

@@ -168,11 +168,18 @@ impl Sessions {
         self.dirty.extend(marks);
     }
 
+    /// Who is nobody in particular, or hears only what everybody hears, goes first: a crowd of strangers must not cost
+    /// people their places. Then who is away for longest.
     fn make_way(&mut self) {
-        let mut away: Vec<(u64, Mark)> =
-            self.all.iter().filter_map(|(mark, session)| Some((session.away_ms()?, *mark))).collect();
-        away.sort_unstable_by_key(|(since, _)| *since);
-        for (_, mark) in away.iter().take((self.most / GIVE_WAY).max(1)) {
+        let known = |session: &Session| {
+            let more = matches!(&session.place, Place::Away { rooms, .. } if rooms.len() > 1);
+            more && session.person.is_some()
+        };
+        let away =
+            self.all.iter().filter_map(|(mark, session)| Some((known(session), session.away_ms()?, *mark)));
+        let mut away: Vec<(bool, u64, Mark)> = away.collect();
+        away.sort_unstable_by_key(|(known, since, _)| (*known, *since));
+        for (_, _, mark) in away.iter().take((self.most / GIVE_WAY).max(1)) {
             self.remove(mark);
         }
     }
@@ -185,5 +192,33 @@ impl Session {
             Place::Here(_) => None,
             Place::Away { since_ms, .. } => Some(since_ms),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_of_strangers_does_not_cost_people_their_places() {
+        let mut sessions = Sessions::new(256);
+        let add = |sessions: &mut Sessions, n: u64, person: Option<&str>| {
+            let count = if n >= 100 && n.is_multiple_of(2) { 1 } else { 2 };
+            let rooms = ["notice", "group-1"].map(|room| (Room::new(room).unwrap(), 0))[..count].to_vec();
+            let place = Place::Away { member: None, since_ms: n, rooms };
+            let sid = public_id().unwrap();
+            let mark = Mark::of(&n.to_string()).unwrap();
+            assert!(sessions.add(mark, Session { sid, person: person.map(Arc::from), joined: 0, place }));
+            mark
+        };
+        let people: Vec<Mark> = (0..100).map(|n| add(&mut sessions, n, Some("somebody"))).collect();
+        let strangers: Vec<Mark> = (100..10_000)
+            .map(|n| add(&mut sessions, n, n.is_multiple_of(2).then_some("a token that nobody gave out")))
+            .collect();
+        assert!(people.iter().all(|mark| sessions.get(mark).is_some()));
+        assert!(sessions.get(&strangers[0]).is_none() && sessions.get(&strangers[9_899]).is_some());
+        (0..300).for_each(|n| _ = add(&mut sessions, 10_001 + 2 * n, Some("somebody else")));
+        assert!(sessions.get(&people[0]).is_none(), "among people, who is away for longest goes");
+        assert!(strangers.iter().all(|mark| sessions.get(mark).is_none()));
     }
 }
