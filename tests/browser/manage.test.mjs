@@ -55,8 +55,8 @@ test('the host sees who is where and what passes through, and a colleague is tol
 
   const listener = await host.context.newPage()
   await listener.goto(`${town.here}/office/demo`)
-  await listener.locator('[data-testid=live][data-state=connected]').waitFor()
-  await figureIs(host.page, 'in_channels', '1')
+  await listener.locator('[data-testid=live][data-state=connected]').nth(1).waitFor()
+  await figureIs(host.page, 'in_channels', '2')
   await host.page.locator('[data-room="group-1"]').getByText('one person').waitFor()
   const before = await sum(host.page, 'sent')
   for (let number = 0; number < 30; number++) await publish(host, town, { room: 'group-1', records: { events: [{ id: number }] } })
