@@ -198,6 +198,14 @@ impl Bus {
         Ok(Published { reached, forwarded: outgoing.is_some() })
     }
 
+    /// Tells other offices something that is worth nothing later: it is not kept, and lost where the central server is
+    /// away. Nobody here hears it.
+    pub async fn pass(&self, message: Message) {
+        if self.0.central.is_configured() {
+            self.0.central.publish(&[message]).await;
+        }
+    }
+
     /// Listens, until the subscription is dropped. What waits for it is bounded; it is told when it was too slow.
     ///
     /// # Errors

@@ -20,6 +20,9 @@ use door::Seat;
 /// Where back ends say something to the forum's people, on the bus: `{"room","event","payload"}`.
 pub const FORUM_CHANNEL: &str = "curia/emit";
 
+/// Where offices tell each other of the forum's people, on the bus.
+pub const FORUM_PEOPLE_CHANNEL: &str = "curia/people";
+
 /// Who is calling, as the door found out before any face saw the request; a request extension.
 #[derive(Debug, Clone)]
 pub struct Caller {

@@ -7,9 +7,9 @@ use crate::auth::JwtKeys;
 use crate::bus::{Bus, Consuming, Pattern};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::faces::FORUM_CHANNEL;
 use crate::faces::curia::{Curia, CuriaFace, OpenSpace};
 use crate::faces::sio::Dialect;
+use crate::faces::{FORUM_CHANNEL, FORUM_PEOPLE_CHANNEL};
 use crate::follow::emitted::Emitters;
 use crate::rooms::space::{Space, SpaceOptions, Spaces};
 use crate::store::Store;
@@ -54,8 +54,9 @@ impl Forum {
         });
         let (shared, clock, metrics) = (bus.clone(), clock.clone(), metrics.clone());
         let curia = Arc::new(Curia::new(CuriaFace { keys, bus: shared, space, clock, metrics, config }));
-        let listening =
-            bus.consume(&[Pattern::channel(FORUM_CHANNEL), Emitters::pattern()], curia.clone())?;
+        let channels = [FORUM_CHANNEL, FORUM_PEOPLE_CHANNEL].map(Pattern::channel);
+        let patterns = [channels.as_slice(), &[Emitters::pattern()]].concat();
+        let listening = bus.consume(&patterns, curia.clone())?;
         Ok(Some(Self { curia, listening }))
     }
 

@@ -56,6 +56,16 @@ pub const FORUM_MAILBOX: usize = 1_024;
 pub const FORUM_TICK: Duration = Duration::from_millis(100);
 /// `user_session:{person}` lives this long, and is written again at half of it (spec, Redis data structures).
 pub const FORUM_SESSION_KEY: Duration = Duration::from_secs(300);
+/// People at another office who are not heard of for this long are gone: as long as their session key lives.
+pub const FORUM_ELSEWHERE_LIFE: Duration = FORUM_SESSION_KEY;
+/// People who are known of while other offices tell of more.
+pub const FORUM_ELSEWHERE_MAX: usize = 20_000;
+/// Other offices that are listened to.
+pub const FORUM_OFFICES_MAX: usize = 256;
+/// Devices of one person at another office.
+pub const FORUM_ELSEWHERE_DEVICES_MAX: usize = 16;
+/// People that one message to other offices tells of.
+pub const FORUM_ELSEWHERE_BATCH: usize = 64;
 /// `user_boards:{person}`.
 pub const FORUM_BOARDS_KEY: Duration = Duration::from_secs(600);
 /// `user_current_board:{person}`, and the same for `board_users:{board}`, which the design lets live for ever.

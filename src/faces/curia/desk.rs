@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
+use super::forum::offices::Letter;
 use super::forum::{Do, Forum, Pace};
 use super::keys::{Keys, partners_in};
 use super::news::{Facts, Publication, says_rule};
@@ -38,6 +39,10 @@ pub(super) enum Word {
     Heard { member: MemberId, words: Words, heard: Heard, done: oneshot::Sender<()> },
     /// Somebody is gone.
     Gone { member: MemberId, done: oneshot::Sender<()> },
+    /// Another office tells something.
+    Told { letter: Box<Letter>, done: oneshot::Sender<()> },
+    /// What other offices said may have been missed.
+    Missed,
     /// A back end says something, under its own name for it; several are one thing said in several rooms.
     Published {
         publications: Vec<Publication>,
@@ -76,6 +81,7 @@ pub(super) fn start(
 
 impl Desk {
     async fn run(mut self, mut mailbox: mpsc::Receiver<Word>) {
+        self.take(Word::Missed).await;
         let mut tick = tokio::time::interval(FORUM_TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -135,6 +141,15 @@ impl Desk {
                     self.act(todo).await.ok();
                 }
                 done.send(()).ok();
+            }
+            Word::Told { letter, done } => {
+                let todo = self.forum.hear_office(*letter, now_ms);
+                self.act(todo).await.ok();
+                done.send(()).ok();
+            }
+            Word::Missed => {
+                let todo = self.forum.meet_offices(now_ms);
+                self.act(todo).await.ok();
             }
             Word::Published { publications, id, done } => {
                 let answer = self.publish_all(publications, id, now_ms).await;
@@ -240,6 +255,7 @@ impl Desk {
                         peer.reconnect();
                     }
                 }
+                Do::Pass(word) => self.keys.tell(word),
                 Do::Key(key, change) => self.keys.change(key, change),
                 Do::Count(reason) => self.metrics.refuse(reason),
             }

@@ -5,6 +5,7 @@
 //! out to have changed, those who lost the board are out before anything more is said there.
 
 mod boards;
+pub(super) mod offices;
 mod places;
 mod present;
 
@@ -23,6 +24,7 @@ use super::typing::Typing;
 use super::words::Words;
 use crate::auth::Claims;
 use crate::config::limits::{FORUM_EXPIRY_WARNING, FORUM_POSTS_MAX, FORUM_SESSION_KEY};
+use offices::OfficeWord;
 use places::Places;
 
 /// How the rule of a board is looked up.
@@ -41,6 +43,8 @@ pub(super) enum Do {
     Say { saying: Saying, except: Option<Seat>, keep: bool, id: Option<String> },
     /// Ends the connection; the client may come back with a fresh token.
     Close(Seat),
+    /// Tells the other offices behind the same bus.
+    Pass(OfficeWord),
     /// Changes a key on the bus.
     Key(String, KeyChange),
     /// Counts refused input.
@@ -253,6 +257,7 @@ impl Forum {
             let facts = Facts { rule: rule.unwrap_or(facts.rule.clone()), ..facts };
             todo.extend(said(publication.sayings(&facts).unwrap_or_default(), true, id.as_deref()));
         }
+        self.forget_silent(now_ms, &mut todo);
         self.tell_presence(now_ms, &mut todo);
         let (warning, again) =
             (FORUM_EXPIRY_WARNING.as_millis() as u64, FORUM_SESSION_KEY.as_millis() as u64 / 2);
@@ -278,6 +283,9 @@ impl Forum {
         // What is kept of where people are ends by itself, and another office may have taken somebody out who is here.
         for (seat, boards) in again_there {
             boards.iter().for_each(|board| self.board_keys(seat, &board.id, &mut todo));
+            if let Some(who) = self.presence.who(seat).cloned() {
+                self.tell_offices(&who, true, &mut todo);
+            }
         }
         todo
     }

@@ -10,10 +10,14 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
+use super::forum::offices::{Letter, OfficeWord};
 use super::rules::{Rule, id};
-use crate::bus::{Bus, BusError, Kept};
+use crate::bus::{Bus, BusError, Kept, Message};
 use crate::config::limits::{FORUM_AUDIENCE_MAX, FORUM_MAILBOX, FORUM_WINDOW};
 use crate::telemetry::Metrics;
+
+/// The key of the office's name.
+const OFFICE: &str = "forum/office";
 
 /// What becomes of a key.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,16 +34,32 @@ pub(super) enum KeyChange {
 pub(super) struct Keys {
     bus: Bus,
     metrics: Metrics,
-    changes: mpsc::Sender<(String, KeyChange)>,
+    changes: mpsc::Sender<Due>,
+    /// Which office this is among those behind the same bus.
+    office: String,
+}
+
+/// What is to be done on the bus.
+enum Due {
+    Key(String, KeyChange),
+    Pass(Message),
 }
 
 impl Keys {
     /// Takes the bus. Call it inside a runtime.
     pub(super) fn new(bus: Bus, metrics: Metrics) -> Self {
-        let (changes, mut due) = mpsc::channel::<(String, KeyChange)>(FORUM_MAILBOX);
+        let (changes, mut due) = mpsc::channel::<Due>(FORUM_MAILBOX);
+        let office = office(&bus);
         let writing = bus.clone();
         tokio::spawn(async move {
-            while let Some((key, change)) = due.recv().await {
+            while let Some(due) = due.recv().await {
+                let (key, change) = match due {
+                    Due::Key(key, change) => (key, change),
+                    Due::Pass(message) => {
+                        writing.pass(message).await;
+                        continue;
+                    }
+                };
                 let done = match change {
                     KeyChange::Text(text, life) => {
                         writing.put_shared(&key, text.as_bytes(), Some(life)).await
@@ -52,17 +72,30 @@ impl Keys {
                 }
             }
         });
-        Self { bus, metrics, changes }
+        Self { bus, metrics, changes, office }
     }
 
     /// Only for reading.
     pub(super) fn reader(bus: Bus, metrics: Metrics) -> Self {
-        Self { bus, metrics, changes: mpsc::channel(1).0 }
+        Self { bus, metrics, changes: mpsc::channel(1).0, office: String::new() }
     }
 
     /// Writes a key some time; whoever waits for the bus, it is not the forum.
     pub(super) fn change(&self, key: String, change: KeyChange) {
-        if self.changes.try_send((key, change)).is_err() {
+        self.due(Due::Key(key, change));
+    }
+
+    /// Tells the other offices something, some time soon.
+    pub(super) fn tell(&self, word: OfficeWord) {
+        if self.bus.central().is_some()
+            && let Some(message) = Letter::message(&self.office, word)
+        {
+            self.due(Due::Pass(message));
+        }
+    }
+
+    fn due(&self, due: Due) {
+        if self.changes.try_send(due).is_err() {
             self.metrics.refuse("curia_keys_behind");
         }
     }
@@ -139,6 +172,23 @@ impl Keys {
             None
         })
     }
+}
+
+/// The office's name among others: the same after a restart, so that what it told before is replaced.
+fn office(bus: &Bus) -> String {
+    let known = bus.get(OFFICE).ok().flatten();
+    if let Some(name) = known.and_then(|name| String::from_utf8(name.to_vec()).ok()) {
+        return name;
+    }
+    let mut bytes = [0; 8];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        tracing::warn!(%error, "no randomness for the office's name among others");
+    }
+    let name = format!("{:016x}", u64::from_be_bytes(bytes));
+    if let Err(error) = bus.set(OFFICE, name.as_bytes(), None) {
+        tracing::debug!(%error, "the office's name among others was not kept");
+    }
+    name
 }
 
 /// Communities in a list.

@@ -23,16 +23,18 @@ use tokio::sync::{OnceCell, mpsc, oneshot};
 
 use self::desk::{Word, named};
 use self::forum::Pace;
+use self::forum::offices::Letter;
 use self::keys::Keys;
 use self::news::Publication;
 use self::rules::Rule;
 use self::words::Words;
 use crate::auth::{Claims, JwtKeys};
-use crate::bus::{Bus, Consumer, Delivery, Message, Undelivered};
+use crate::bus::{Bus, Consumer, Delivery, Message, Missed, Undelivered};
 use crate::clock::Clock;
 use crate::config::Curia as Config;
-use crate::faces::FORUM_CHANNEL;
+
 use crate::faces::sio::{Accepted, Dialect, Hello, Later, Peer, Reason, Refused, Said};
+use crate::faces::{FORUM_CHANNEL, FORUM_PEOPLE_CHANNEL};
 use crate::rooms::space::{OldRooms, Since, Space, SpaceError};
 use crate::telemetry::Metrics;
 
@@ -108,6 +110,16 @@ impl Curia {
         let (done, answer) = oneshot::channel();
         self.open.get()?.words.send(word(done)).await.ok()?;
         answer.await.ok()
+    }
+
+    /// What another office tells. While nobody is here it concerns nobody: who comes first asks.
+    async fn told(&self, body: &[u8]) -> Result<(), Undelivered> {
+        let Some(letter) = Letter::read(body).map(Box::new) else {
+            self.face.metrics.refuse("curia_office");
+            return Err(Undelivered::Refused("no word of an office".to_owned()));
+        };
+        self.tell(|done| Word::Told { letter, done }).await;
+        Ok(())
     }
 
     /// The texts are those of the program that runs today (reference/curia.md 5.1).
@@ -222,6 +234,9 @@ fn publication(body: &[u8]) -> Result<Publication, String> {
 impl Consumer for Curia {
     fn deliver<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Delivery<'a> {
         Box::pin(async move {
+            if &*message.channel == FORUM_PEOPLE_CHANNEL {
+                return self.told(&message.body).await;
+            }
             let publications = match &*message.channel {
                 FORUM_CHANNEL => publication(&message.body).map(|one| vec![one]),
                 channel => emitted::publications(channel, &message.body),
@@ -238,5 +253,14 @@ impl Consumer for Curia {
             let done = self.tell(|done| Word::Published { publications, id, done }).await;
             done.unwrap_or_else(|| Err(Undelivered::Failed("the forum has ended".to_owned())))
         })
+    }
+
+    /// What other offices told meanwhile is asked for.
+    fn missed(&self, missed: Missed) {
+        tracing::warn!(?missed, "what was said to the forum elsewhere was missed");
+        if let Some(open) = self.open.get() {
+            // A full mailbox: they tell of their people again anyway.
+            let _ = open.words.try_send(Word::Missed);
+        }
     }
 }

@@ -4,10 +4,13 @@
 //! two bring the same device id the newer is shown, and the older one's end takes nothing away. A board is shown only
 //! when everybody in the community may enter it. Does not know who is told.
 
+pub(super) mod elsewhere;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use self::elsewhere::Elsewhere;
 use super::typing::Spot;
 use crate::auth::Claims;
 use crate::config::limits::FORUM_PRESENCE_DEBOUNCE;
@@ -48,6 +51,10 @@ struct Device {
 struct Person {
     /// In the order in which they came.
     devices: Vec<Device>,
+    /// Those at other offices, by office.
+    elsewhere: BTreeMap<String, Elsewhere>,
+    /// What other offices were told last.
+    told: Vec<Value>,
     due_ms: Option<u64>,
 }
 
@@ -56,6 +63,8 @@ struct Person {
 pub(super) struct Presence {
     people: BTreeMap<Who, Person>,
     seats: BTreeMap<Seat, Who>,
+    /// The round in which each other office tells of all its people: its number, and when it began here.
+    rounds: BTreeMap<String, (u64, u64)>,
 }
 
 /// What a device's end means for its person.
@@ -79,7 +88,7 @@ impl Presence {
     ) -> Option<(Who, bool)> {
         let who = Who { community: claims.community.clone()?, person: claims.person.clone() };
         let person = self.people.entry(who.clone()).or_default();
-        let first = person.devices.is_empty();
+        let first = person.is_gone();
         person.devices.push(Device {
             seat,
             frame: claims.device.clone().unwrap_or_else(|| format!("fallback-{socket}")),
@@ -100,7 +109,7 @@ impl Presence {
         let who = self.seats.remove(&seat)?;
         let person = self.people.get_mut(&who)?;
         person.devices.retain(|device| device.seat != seat);
-        if person.devices.is_empty() {
+        if person.is_gone() {
             self.people.remove(&who);
             return Some(Left::Person(who));
         }
@@ -162,25 +171,37 @@ impl Person {
         self.due_ms.get_or_insert(now_ms + FORUM_PRESENCE_DEBOUNCE.as_millis() as u64);
     }
 
-    fn view(&self, community: &str, rfc3339: fn(u64) -> String) -> Value {
+    fn is_gone(&self) -> bool {
+        self.devices.is_empty() && self.elsewhere.is_empty()
+    }
+
+    /// The devices at this office; of two that bring the same id the newer one.
+    fn here(&self, community: &str, rfc3339: fn(u64) -> String) -> Vec<Value> {
         let newest = |device: &&Device| {
             !self.devices.iter().any(|other| other.frame == device.frame && other.seat > device.seat)
         };
-        let devices: Vec<&Device> = self.devices.iter().filter(newest).collect();
-        let Some(primary) = devices.iter().max_by_key(|device| device.seen_ms) else { return Value::Null };
+        self.devices.iter().filter(newest).map(|device| device.view(community, rfc3339)).collect()
+    }
+
+    fn view(&self, community: &str, rfc3339: fn(u64) -> String) -> Value {
+        let mut devices = self.here(community, rfc3339);
+        devices.extend(self.elsewhere.values().flat_map(|office| office.devices.iter().cloned()));
+        // Times are written so that their order is that of their texts.
+        let seen = |device: &&Value| device["lastSeen"].as_str().map(str::to_owned);
+        let Some(primary) = devices.iter().max_by_key(seen).cloned() else { return Value::Null };
         let mut view = json!({
-            "userId": primary.claims.person,
-            "userName": primary.claims.name.as_deref().unwrap_or("Unknown"),
+            "userId": primary["userId"],
+            "userName": primary["userName"],
             "communityId": community,
-            "devices": devices.iter().map(|device| device.view(community, rfc3339)).collect::<Vec<_>>(),
             "totalDevices": devices.len(),
+            "devices": devices,
             "isOnline": true,
-            "primaryDevice": primary.view(community, rfc3339),
-            "lastSeen": rfc3339(primary.seen_ms),
+            "lastSeen": primary["lastSeen"],
         });
-        if let Some(picture) = &primary.claims.picture {
-            view["avatarUrl"] = picture.as_str().into();
+        if let Some(picture) = primary.get("avatarUrl") {
+            view["avatarUrl"] = picture.clone();
         }
+        view["primaryDevice"] = primary;
         view
     }
 }

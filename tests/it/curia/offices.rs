@@ -88,7 +88,9 @@ async fn boards_rates_and_events_are_the_same_at_every_office() {
     one.marker("7").await;
     for (town, name) in [(&mut one, "ann"), (&mut two, "bob")] {
         town.hears_named(name, "marker").await;
-        assert_eq!(town.heard(name).await, ["newPost", "newPost", "marker"], "{name}");
+        let mut heard = town.heard(name).await;
+        heard.retain(|event| !event.starts_with("user"));
+        assert_eq!(heard, ["newPost", "newPost", "marker"], "{name}");
     }
 
     // A rule that the application changes counts at both; one that an office is told is written as the design says.
@@ -115,4 +117,77 @@ async fn boards_rates_and_events_are_the_same_at_every_office() {
     becomes(Some(10), async || line.get("rate_limit:ann:board:join").await.unwrap()).await;
     one.say("ann", "joinBoard", json!([5])).await;
     one.hears("ann", &json!(["error", { "message": "Too many requests" }])).await;
+}
+
+fn of(state: &Value, event: &str, user: &str) -> Vec<Value> {
+    let all = state["heard"].as_array().unwrap().iter().filter(|heard| heard[0] == event);
+    let about = |news: &Value| news["userId"] == user || news["userPresence"]["userId"] == user;
+    all.map(|heard| heard[1].clone()).filter(about).collect()
+}
+
+#[tokio::test]
+async fn people_are_seen_at_every_office_and_in_their_own_community_only() {
+    let Some(mut redis) = RedisServer::start(None).await else { return };
+    let (mut one, mut two) = (office(&redis, 1_000).await, office(&redis, 1_000).await);
+    let mut line = redis.connect().await;
+    permits(&mut line, 5, "[]").await;
+    two.open("bob", person("bob")).await;
+    two.say("bob", "joinBoard", json!([5])).await;
+    two.hears_named("bob", "boardJoined").await;
+    two.open("cyd", person("cyd")).await;
+    two.say("cyd", "user:online", json!([])).await; // speaks as the design does
+    two.open("eve", json!({ "sub": "eve", "uid": "eve", "cid": "9" })).await;
+    two.forget().await;
+
+    one.open("ann", person("ann")).await;
+    two.node.until("bob", "told", |state| of(state, "userOnline", "ann").len() == 1).await;
+    two.node.until("cyd", "told", |state| of(state, "user:online", "ann").len() == 1).await;
+    let known = one.hears_named("ann", "globalPresenceSync").await;
+    let mut names: Vec<_> =
+        known.as_array().unwrap().iter().map(|one| one["userId"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    // Who comes first at an office learns of the others a moment later, by their word.
+    let later =
+        |state: &Value| of(state, "userOnline", "bob").len() + of(state, "userOnline", "cyd").len() >= 2;
+    if names != ["ann", "bob", "cyd"] {
+        one.node.until("ann", "told of the others", later).await;
+    }
+
+    // A second device, at the other office; then each leaves.
+    two.open("phone", json!({ "sub": "ann", "uid": "phone", "cid": "7" })).await;
+    let both = |state: &Value, event: &str| {
+        of(state, event, "ann").last().is_some_and(|news| news["userPresence"]["totalDevices"] == 2)
+    };
+    two.node.until("bob", "told of two devices", |state| both(state, "userOnline")).await;
+    one.node.until("ann", "told of two devices", |state| both(state, "userOnline")).await;
+    one.say("ann", "joinBoard", json!([5])).await;
+    one.hears_named("ann", "boardJoined").await;
+    one.say("ann", "typing", json!([{ "boardId": 5, "postId": 9, "isTyping": true }])).await;
+    two.node.until("bob", "told", |state| !of(state, "userTyping", "ann").is_empty()).await;
+    one.node.order("close", "ann").await;
+    let left = |state: &Value| {
+        of(state, "userPresenceUpdate", "ann")
+            .last()
+            .is_some_and(|news| news["userPresence"]["totalDevices"] == 1)
+    };
+    two.node.until("bob", "told of one device", left).await;
+    assert!(of(&two.node.state("bob").await, "userOffline", "ann").is_empty(), "still there with the phone");
+    one.open("dan", person("dan")).await;
+    two.node.order("close", "phone").await;
+    two.node.until("bob", "told", |state| of(state, "userOffline", "ann").len() == 1).await;
+    two.node.until("cyd", "told", |state| of(state, "user:offline", "ann").len() == 1).await;
+    one.node.until("dan", "told", |state| of(state, "userOffline", "ann").len() == 1).await;
+
+    // What was lost while Redis was away is made good when it is back.
+    two.node.until("bob", "told", |state| of(state, "userOnline", "dan").len() == 1).await;
+    redis.kill();
+    let mut state = one.office.handle().bus().state();
+    drop(state.wait_for(|state| !state.up).await.unwrap());
+    one.node.order("close", "dan").await;
+    one.open("fay", person("fay")).await;
+    redis.start_again().await;
+    two.node.until("bob", "told", |state| of(state, "userOffline", "dan").len() == 1).await;
+    two.node.until("bob", "told", |state| of(state, "userOnline", "fay").len() == 1).await;
+    let heard = two.heard("eve").await;
+    assert!(heard.iter().all(|event| !event.starts_with("user")), "another community: {heard:?}");
 }

@@ -139,6 +139,27 @@ async fn case_4_what_was_missed_comes_after_all() {
     }
 }
 
+/// The second half: who stays away for longer than messages are kept begins anew, and is told so.
+#[tokio::test]
+async fn case_4_after_the_window_nothing_is_recovered() {
+    for town in Town::both(|config| config.channels_window = Duration::from_secs(1)).await {
+        let mut node = Node::run("loomio.mjs").await;
+        town.user("A", ANN).await;
+        town.connect(&mut node, "ann", Some("A")).await;
+        town.to_room("group-10", 1).await;
+        hears(&mut node, "ann", &[1.into()]).await;
+        node.tell(json!({ "do": "away", "client": "ann", "ms": 2_500 })).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        town.to_room("group-10", 2).await;
+        let state =
+            node.until("ann", "back", |state| state["recovered"].as_array().unwrap().len() == 2).await;
+        assert_eq!(state["recovered"], json!([false, false]));
+        assert_ne!(state["ids"][0], state["ids"][1]);
+        town.to_room("group-11", 3).await;
+        hears(&mut node, "ann", &[1.into(), 3.into()]).await;
+    }
+}
+
 #[tokio::test]
 async fn a_membership_that_was_taken_away_meanwhile_is_not_restored() {
     for town in Town::both(|_| {}).await {

@@ -59,6 +59,7 @@ impl Forum {
             let body = json!({ "userId": person, "boardId": board.value() }).to_string();
             let to = vec![Words::Published.board(&board.id)];
             let saying = Saying::new(to, "user:joinedBoard", body);
+            todo.push(Self::pass(&saying));
             todo.push(Do::Say { saying, except: Some(seat), keep: false, id: None });
         }
         self.board_keys(seat, &board.id, todo);

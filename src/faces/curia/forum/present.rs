@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::keys::KeyChange;
 use super::super::news::Saying;
-use super::super::presence::{Left, Seat};
+use super::super::presence::{Left, Seat, Who};
 use super::super::rules::Rule;
 use super::super::said::Id;
 use super::super::typing::Change;
@@ -57,6 +57,7 @@ impl Forum {
             todo.push(Do::Enter(seat, Words::Published.own(claims)));
             todo.push(Do::Exit(seat, Words::Deployed.own(claims)));
         }
+        self.forget_silent(now_ms, &mut todo);
         let entered = self.presence.enter(seat, socket, claims, kind, now_ms);
         self.restore(seat, &places, words, rules, now_ms, &mut todo);
         if let Some((who, first)) = entered {
@@ -72,6 +73,7 @@ impl Forum {
                 let news = if open { news } else { hidden };
                 say(&mut todo, Words::Published.community(&who.community), "user:online", &news);
             }
+            self.tell_offices(&who, false, &mut todo);
             let everybody = self.presence.everybody(&who.community, iso);
             todo.push(Do::Tell(seat, "globalPresenceSync", everybody.into()));
         }
@@ -132,16 +134,18 @@ impl Forum {
             self.board_keys(seat, &board.id, &mut todo);
         }
         let person = &sitting.claims.person;
+        let who = self.presence.who(seat).cloned();
         match self.presence.leave(seat, now_ms) {
             Some(Left::Person(who)) => {
-                let news = json!({ "userId": who.person });
-                say(&mut todo, Words::Deployed.community(&who.community), "userOffline", &news);
-                say(&mut todo, Words::Published.community(&who.community), "user:offline", &news);
+                say_left(&who, &mut todo);
                 for key in ["user_session", "user_current_board"] {
                     todo.push(Do::Key(format!("{key}:{person}"), KeyChange::Gone));
                 }
             }
             Some(Left::Device(_)) | None => {}
+        }
+        if let Some(who) = who {
+            self.tell_offices(&who, false, &mut todo);
         }
         todo
     }
@@ -205,6 +209,7 @@ impl Forum {
             };
             let published = Saying::new(vec![there], event, news.to_string());
             for saying in [deployed, published] {
+                todo.push(Self::pass(&saying));
                 todo.push(Do::Say { saying, except: Some(seat), keep: false, id: None });
             }
         }
@@ -213,6 +218,7 @@ impl Forum {
     /// Presence news that are due; beyond a person's measure they wait for the next change.
     pub(super) fn tell_presence(&mut self, now_ms: u64, todo: &mut Vec<Do>) {
         for who in self.presence.due(now_ms) {
+            self.tell_offices(&who, false, todo);
             if !self.counters.one_more(&who.person, "presence", self.pace.presence, now_ms) {
                 todo.push(Do::Count("curia_presence_limit"));
                 continue;
@@ -225,7 +231,14 @@ impl Forum {
     }
 }
 
-fn say(todo: &mut Vec<Do>, to: String, event: &str, news: &Value) {
+/// Somebody is nowhere any more.
+pub(super) fn say_left(who: &Who, todo: &mut Vec<Do>) {
+    let news = json!({ "userId": who.person });
+    say(todo, Words::Deployed.community(&who.community), "userOffline", &news);
+    say(todo, Words::Published.community(&who.community), "user:offline", &news);
+}
+
+pub(super) fn say(todo: &mut Vec<Do>, to: String, event: &str, news: &Value) {
     let saying = Saying::new(vec![to], event, news.to_string());
     todo.push(Do::Say { saying, except: None, keep: false, id: None });
 }

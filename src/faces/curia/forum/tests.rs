@@ -1,6 +1,7 @@
 //! A small town: every promise as who heard what, and who did not.
 
 mod boards;
+mod offices;
 mod pace;
 mod people;
 mod time;
@@ -22,6 +23,7 @@ struct Town {
     heard: BTreeMap<Seat, Vec<(String, Value)>>,
     keys: BTreeMap<String, String>,
     counted: Vec<&'static str>,
+    passed: Vec<OfficeWord>,
     now_ms: u64,
 }
 
@@ -40,6 +42,7 @@ impl Town {
             heard: BTreeMap::new(),
             keys: BTreeMap::new(),
             counted: Vec::new(),
+            passed: Vec::new(),
             now_ms: START_MS,
         };
         town.rule("5", r#"{"communityId":"7"}"#);
@@ -137,6 +140,7 @@ impl Town {
                 Do::Key(key, KeyChange::Gone) => {
                     self.keys.remove(&key);
                 }
+                Do::Pass(word) => self.passed.push(word),
                 Do::Count(reason) => self.counted.push(reason),
             }
         }
