@@ -1,12 +1,15 @@
-//! What was done by whom, written down for good.
+//! What was done by whom, written down: the newest deeds of an office, a bounded number of them.
+//!
+//! Owns their rows. The bound is a number, not an age: a clock that goes wrong for a moment takes nothing away.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use super::Auth;
-use crate::store::{Table, Write};
+use crate::config::limits::{AUDIT_ROWS_MAX, AUDIT_ROWS_PRUNED};
+use crate::store::{ReadError, Store, Table, Write};
 
 /// Something that an office wants to be able to look up later.
 #[derive(Debug, Clone, Serialize)]
@@ -21,22 +24,98 @@ pub struct Deed<'a> {
     pub name: &'a str,
 }
 
+/// The rows that are there.
+pub(super) struct Deeds(Mutex<Counts>);
+
+struct Counts {
+    rows: usize,
+    /// Tells apart what was done in one millisecond.
+    next: u64,
+}
+
+impl Deeds {
+    /// Counts what is there. Blocks.
+    pub(super) fn open(store: &Store) -> Self {
+        let mut rows = 0;
+        let mut from = Vec::new();
+        loop {
+            let page = store.scan(Table::Audit, &from, AUDIT_ROWS_PRUNED).unwrap_or_default();
+            rows += page.len();
+            match page.last() {
+                Some((last, _)) if page.len() == AUDIT_ROWS_PRUNED => from = [&last[..], &[0]].concat(),
+                _ => break,
+            }
+        }
+        Self(Mutex::new(Counts { rows, next: 0 }))
+    }
+
+    /// The row of one more, and what gives way to it.
+    fn add(&self, store: &Store, at_ms: u64, value: Vec<u8>) -> Vec<Write> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = [at_ms.to_be_bytes(), counts.next.to_be_bytes()].concat();
+        counts.next += 1;
+        counts.rows += 1;
+        let mut writes = vec![Write::Put { table: Table::Audit, key: key.into(), value: value.into() }];
+        if counts.rows >= AUDIT_ROWS_MAX + AUDIT_ROWS_PRUNED {
+            match oldest(store) {
+                Ok(Some(to)) => {
+                    writes.insert(0, Write::DeleteRange { table: Table::Audit, from: Bytes::new(), to });
+                    counts.rows -= AUDIT_ROWS_PRUNED;
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "old audit rows stay"),
+            }
+        }
+        writes
+    }
+}
+
+/// The oldest row that stays.
+fn oldest(store: &Store) -> Result<Option<Bytes>, ReadError> {
+    let rows = store.scan(Table::Audit, &[], AUDIT_ROWS_PRUNED + 1)?;
+    Ok(rows.into_iter().nth(AUDIT_ROWS_PRUNED).map(|(key, _)| key))
+}
+
 impl Auth {
-    /// The row for a deed, to go into the same commit as the deed itself where there is one.
-    pub(super) fn audit_row(&self, deed: &Deed<'_>) -> Write {
-        let now_ms = self.0.clock.now_ms();
-        let mut key = Vec::with_capacity(16);
-        key.extend_from_slice(&now_ms.to_be_bytes());
-        key.extend_from_slice(&self.0.deeds.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    /// The rows for a deed, to go into the same commit as the deed itself where there is one.
+    pub(super) fn audit_rows(&self, deed: &Deed<'_>) -> Vec<Write> {
         let value = serde_json::to_vec(deed).unwrap_or_default();
-        Write::Put { table: Table::Audit, key: key.into(), value: Bytes::from(value) }
+        self.0.deeds.add(&self.0.store, self.0.clock.now_ms(), value)
     }
 
     /// Writes a deed down, behind the deed: when the disk is full, the log line remains.
     pub fn audit(&self, deed: &Deed<'_>) {
         tracing::info!(what = deed.what, by = deed.by, to = deed.to, name = deed.name, "done");
-        if let Err(error) = self.0.store.commit(vec![self.audit_row(deed)]) {
+        if let Err(error) = self.0.store.commit(self.audit_rows(deed)) {
             tracing::warn!(what = deed.what, %error, "the audit row was not saved");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::telemetry::Metrics;
+
+    #[tokio::test]
+    async fn the_newest_deeds_stay_and_the_oldest_give_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), &Clock::real(), &Metrics::new()).unwrap();
+        let done = async |writes| store.commit(writes).unwrap().await.unwrap().unwrap();
+        let deeds = Deeds::open(&store);
+        let most = AUDIT_ROWS_MAX + AUDIT_ROWS_PRUNED;
+        for from in (0..most - 1).step_by(1_000) {
+            let some = from..(from + 1_000).min(most - 1);
+            done(some.flat_map(|at| deeds.add(&store, at as u64, b"x".to_vec())).collect()).await;
+        }
+        // Counted again after a start; and a wrong clock takes nothing away.
+        let deeds = Deeds::open(&store);
+        done(deeds.add(&store, u64::MAX, b"last".to_vec())).await;
+        let rows = store.scan(Table::Audit, &[], 2 * most).unwrap();
+        assert_eq!(rows.len(), AUDIT_ROWS_MAX);
+        assert_eq!(rows[0].0[..8], (AUDIT_ROWS_PRUNED as u64).to_be_bytes());
+        assert_eq!(rows.last().unwrap().1, "last");
+        assert_eq!(deeds.add(&store, 7, Vec::new()).len(), 1, "not with each deed");
     }
 }

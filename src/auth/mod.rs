@@ -68,7 +68,7 @@ struct Office {
     app: OnceLock<App>,
     /// Whether strangers may draft.
     visitors: AtomicBool,
-    deeds: std::sync::atomic::AtomicU64,
+    deeds: audit::Deeds,
 }
 
 impl Auth {
@@ -79,6 +79,7 @@ impl Auth {
     pub fn open(dir: &Path, store: Store, bus: Bus, clock: Clock) -> Result<Self, AdminFileError> {
         let token = admin::read_or_make(dir)?;
         let grant = Grant::new(ADMIN.to_owned(), "Administrator".to_owned(), Role::Admin);
+        let deeds = audit::Deeds::open(&store);
         Ok(Self(Arc::new(Office {
             store,
             bus,
@@ -88,7 +89,7 @@ impl Auth {
             invitations: Mutex::default(),
             app: OnceLock::new(),
             visitors: AtomicBool::new(false),
-            deeds: std::sync::atomic::AtomicU64::new(0),
+            deeds,
         })))
     }
 

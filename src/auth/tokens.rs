@@ -114,7 +114,7 @@ impl Auth {
         let put = Write::Put { table: Table::Tokens, key: Bytes::copy_from_slice(mark.key()), value };
         let id = mark.id();
         let deed = Deed { what: "token_minted", by: by.person(), to: &id, name: &row.name };
-        self.save(vec![put, self.audit_row(&deed)]).await?;
+        self.save([vec![put], self.audit_rows(&deed)].concat()).await?;
         tracing::info!(by = by.person(), token = id, name = row.name, role = ?row.role, "token minted");
         let live = row.live(&mark, now_ms);
         let grant = live.grant.clone();
@@ -133,7 +133,7 @@ impl Auth {
         tracing::info!(by = by.person(), token = id, "token revoked");
         let deed = Deed { what: "token_revoked", by: by.person(), to: id, name: &row.name };
         let delete = Write::Delete { table: Table::Tokens, key: Bytes::copy_from_slice(mark.key()) };
-        Ok(self.save(vec![delete, self.audit_row(&deed)]).await?)
+        Ok(self.save([vec![delete], self.audit_rows(&deed)].concat()).await?)
     }
 
     pub(super) fn stored_token(&self, mark: &Mark, now_ms: u64) -> Option<Live> {

@@ -340,6 +340,10 @@ pub const SOCKETIO_ATTACHMENTS_MAX_BYTES: usize = 4 * MIB;
 
 // --- who you are -----------------------------------------------------------------------------------------
 
+/// What was done by whom is looked up for this many deeds, the newest: years of an office, some 10 MB…
+pub const AUDIT_ROWS_MAX: usize = 50_000;
+/// …and when there are so many more, these go with the commit of the next one.
+pub const AUDIT_ROWS_PRUNED: usize = 1_000;
 /// A join code lives this long.
 pub const JOIN_CODE_LIFE: Duration = Duration::from_secs(600);
 /// Wrong guesses that one address may make in a minute.
