@@ -72,12 +72,26 @@ fn hostile_frames() -> Vec<Vec<u8>> {
     ]
 }
 
-/// A pair of honest people in the room: how long a letter takes from one to the other, at the worst.
-async fn witness(port: u16, token: String, stop: Arc<AtomicBool>) -> (Duration, u64) {
+/// How long the letters of a pair took from one to the other.
+struct Witnessed {
+    times: Vec<Duration>,
+    letters: u64,
+}
+
+impl Witnessed {
+    /// How long so many of a hundred took at the most.
+    fn percentile(&mut self, percent: usize) -> Duration {
+        self.times.sort_unstable();
+        self.times[(self.times.len() * percent / 100).min(self.times.len() - 1)]
+    }
+}
+
+/// A pair of honest people in the room, until told to stop.
+async fn witness(port: u16, token: String, stop: Arc<AtomicBool>) -> Witnessed {
     let (mut writer, _) = Hocus::join(port, DOC, &token).await.unwrap();
     let (mut reader, _) = Hocus::join(port, DOC, &token).await.unwrap();
     let mut typist = Typist::new(1);
-    let mut worst = Duration::ZERO;
+    let mut times = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let start = Instant::now();
         writer.update(&typist.types("h")).await.unwrap();
@@ -89,11 +103,11 @@ async fn witness(port: u16, token: String, stop: Arc<AtomicBool>) -> (Duration, 
                 Some(_) => {}
             }
         }
-        worst = worst.max(start.elapsed());
+        times.push(start.elapsed());
         writer.saved(1).await.expect("an honest letter is saved");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    (worst, typist.clock)
+    Witnessed { times, letters: typist.clock }
 }
 
 /// Sends one hostile update; whether it was acknowledged.
@@ -121,6 +135,10 @@ async fn hostile_frames_are_refused_and_the_room_does_not_notice() {
     let token = office.mint(Role::Editor).await;
     let stop = Arc::new(AtomicBool::new(false));
     let pair = tokio::spawn(witness(office.port(), token.clone(), stop.clone()));
+    // The same pair in an office that nobody attacks: what the machine does to everybody.
+    let elsewhere = OfficeProcess::start(&folder.path().join("elsewhere"));
+    let quiet = elsewhere.mint(Role::Editor).await;
+    let control = tokio::spawn(witness(elsewhere.port(), quiet, stop.clone()));
     tokio::time::sleep(Duration::from_millis(300)).await;
     let before_kib = office.resident_kib();
     for _ in 0..10 {
@@ -135,13 +153,19 @@ async fn hostile_frames_are_refused_and_the_room_does_not_notice() {
     }
     flood_with_presence(&office, &token).await;
     stop.store(true, Ordering::Relaxed);
-    let (worst, letters) = pair.await.expect("the honest pair was not disturbed");
+    let mut pair = pair.await.expect("the honest pair was not disturbed");
+    let mut control = control.await.unwrap();
     let grown_kib = office.resident_kib().saturating_sub(before_kib);
-    println!(
-        "an honest letter took {worst:?} at the worst, {letters} letters; memory grown by {grown_kib} KiB"
-    );
-    // The bound of the promise is 50 ms; a test machine that builds beside us gets more, a stuck room would take seconds.
-    assert!(worst < Duration::from_millis(500), "{worst:?}");
+    for percent in [95, 99, 100] {
+        let (here, there) = (pair.percentile(percent), control.percentile(percent));
+        println!("{percent} of 100 letters took {here:?} at the most, {there:?} where nobody attacks");
+    }
+    println!("{} letters; memory grown by {grown_kib} KiB", pair.letters);
+    let (here, there) = (pair.percentile(95), control.percentile(95));
+    assert!(here < there + Duration::from_millis(50), "{here:?}, and {there:?} where nobody attacks");
+    let (here, there) = (pair.percentile(100), control.percentile(100));
+    assert!(here < there + Duration::from_millis(500), "one took {here:?}, and {there:?} elsewhere");
+    let letters = pair.letters;
     assert!(grown_kib < 32 << 10, "grown by {grown_kib} KiB");
     let (mut me, _) = Hocus::join(office.port(), DOC, &token).await.unwrap();
     let have = me.server_state().await;

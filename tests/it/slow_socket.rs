@@ -15,6 +15,8 @@ const STOPPED: usize = 10;
 const EDITS: u64 = 2_000;
 const EDITS_PER_S: u64 = 200;
 const EDIT_BYTES: usize = 4096;
+/// Others in the room notice nothing: that is, less than this.
+const PROMISED: Duration = Duration::from_millis(50);
 
 /// Reads edits until `clock` of the writer is reached, through updates and resyncs alike.
 async fn read_to_the_end(mut me: Hocus, stop_for: Duration) -> bool {
@@ -35,6 +37,25 @@ async fn read_to_the_end(mut me: Hocus, stop_for: Duration) -> bool {
     }
 }
 
+/// Writes at a steady pace; how long nineteen of twenty edits took at the most, to their tick.
+async fn write(writer: &mut Hocus, mut now_and_then: impl AsyncFnMut()) -> Duration {
+    let (mut typist, piece) = (Typist::new(1), "y".repeat(EDIT_BYTES));
+    let mut waits = Vec::new();
+    let mut beat = tokio::time::interval(Duration::from_millis(1000 / EDITS_PER_S));
+    for n in 0..EDITS {
+        beat.tick().await;
+        let start = Instant::now();
+        writer.update(&typist.types(&piece)).await.unwrap();
+        writer.saved(1).await.unwrap();
+        waits.push(start.elapsed());
+        if n % 100 == 0 {
+            now_and_then().await;
+        }
+    }
+    waits.sort();
+    waits[waits.len() * 95 / 100]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_stopped_readers_cost_a_mebibyte_each_and_nobody_else_notices() {
     let folder = tempfile::tempdir().unwrap();
@@ -53,30 +74,23 @@ async fn ten_stopped_readers_cost_a_mebibyte_each_and_nobody_else_notices() {
     }
     let before_kib = office.resident_kib();
     let (mut peak_kib, mut waiting_mib) = (0, 0);
-    let mut typist = Typist::new(1);
-    let piece = "y".repeat(EDIT_BYTES);
-    let mut waits = Vec::new();
-    let mut beat = tokio::time::interval(Duration::from_millis(1000 / EDITS_PER_S));
-    for n in 0..EDITS {
-        beat.tick().await;
-        let start = Instant::now();
-        writer.update(&typist.types(&piece)).await.unwrap();
-        writer.saved(1).await.unwrap();
-        waits.push(start.elapsed());
-        if n % 100 == 0 {
+    // Somebody who writes the same at the same time, undisturbed: what the machine does to everybody.
+    let elsewhere = OfficeProcess::start(&folder.path().join("elsewhere"));
+    let token = elsewhere.mint(Role::Editor).await;
+    let (mut alone, _) = Hocus::join(elsewhere.port(), "slow", &token).await.unwrap();
+    let (written, control) = tokio::join!(
+        write(&mut writer, async || {
             peak_kib = peak_kib.max(office.resident_kib());
             waiting_mib = waiting_mib.max(outbox_bytes(&office).await >> 20);
-        }
-    }
-    waits.sort();
-    let p99 = waits[waits.len() * 99 / 100];
+        }),
+        write(&mut alone, async || {})
+    );
     let grown_mib = peak_kib.saturating_sub(before_kib) / 1024;
-    println!("writer's p99 {p99:?}, memory grown {grown_mib} MiB, {waiting_mib} MiB waiting at the most");
-    // A writer that waits for a stopped reader would wait for as long as that one sleeps.
-    assert!(p99 < Duration::from_secs(2), "the writer waited {p99:?}");
-    assert!(waiting_mib <= READERS as u64, "{waiting_mib} MiB wait for {READERS} readers");
-    // The document itself is 8 MB and is merged beside the room; what is left is far from all that was said, 400 MB.
-    assert!(grown_mib < 256, "grown by {grown_mib} MiB");
+    println!("writer's p95 {written:?}, alone {control:?}; grown {grown_mib} MiB, {waiting_mib} MiB waiting");
+    assert!(written < control + PROMISED, "the writer waited {written:?}, one alone {control:?}");
+    assert!(waiting_mib <= STOPPED as u64, "{waiting_mib} MiB wait for {STOPPED} readers");
+    // What waits, and the document of 8 MB a few times: as it was, as it is merged, as a snapshot.
+    assert!(grown_mib < 96, "grown by {grown_mib} MiB");
     for heard in readers.join_all().await {
         assert_eq!(heard, EDITS * EDIT_BYTES as u64, "a reader that kept reading heard every edit");
     }
