@@ -17,8 +17,9 @@ use tokio_tungstenite::{MaybeTlsStream, client_async};
 use townhall::auth::Role;
 use townhall::clock::Stopwatch;
 use townhall::config::limits::SIO_STRAIN_MAX;
+use townhall::faces::sio::SioOptions;
 
-use crate::harness::channels::{Channels, Wire, quick};
+use crate::harness::channels::{Channels, Wire};
 use crate::harness::{Client, OfficeProcess};
 
 const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
@@ -43,6 +44,7 @@ struct Page {
 
 impl Town {
     async fn open() -> Self {
+        #[cfg(unix)] // elsewhere there is no such limit
         rlimit::increase_nofile_limit(8_192).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let office = OfficeProcess::start(&folder.path().join("data"));
@@ -336,39 +338,43 @@ async fn say_giant_lengths(at: SocketAddr) {
     assert_eq!(ten.closed().await, 1002, "ten attachments of a megabyte are too much together");
 }
 
-/// Says the same for ever, as fast as it is heard, and comes back when it is closed: how often that was.
+/// Says the same for ever, as fast as it is heard, and comes back when it is closed. Nothing is a WebSocket's own ping.
 async fn flood(
     at: SocketAddr,
     from: u32,
     stop: Arc<AtomicBool>,
     packets: &'static [&'static str],
     reads: bool,
-) -> u64 {
-    let mut closed = 0;
+) {
     while !stop.load(Ordering::Relaxed) {
         let mut wire = visitor(at, from).await;
         'one: while !stop.load(Ordering::Relaxed) {
             for packet in packets {
-                let said = wire.0.feed(Message::Text((*packet).into()));
-                match timeout(Duration::from_millis(500), said).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(_)) => {
-                        closed += 1;
-                        break 'one;
-                    }
-                    Err(_) if stop.load(Ordering::Relaxed) => break 'one,
-                    Err(_) => {}
+                let said = wire.0.feed(match *packet {
+                    "" => Message::Ping(Bytes::new()),
+                    text => Message::Text(text.into()),
+                });
+                // A server that has heard enough takes nothing for a while.
+                if matches!(timeout(Duration::from_millis(500), said).await, Ok(Err(_))) {
+                    break 'one;
                 }
             }
             while reads && let Ok(Some(heard)) = timeout(Duration::ZERO, wire.0.next()).await {
                 if matches!(heard, Err(_) | Ok(Message::Close(_))) {
-                    closed += 1;
                     break 'one;
                 }
             }
         }
     }
-    closed
+}
+
+/// As many packets as fit into one payload: its sender is stopped.
+async fn flood_in_one_payload(at: SocketAddr) {
+    let path = session(at, 650).await;
+    ask(at, 650, "POST", &path, b"40").await;
+    let (status, body) = ask(at, 650, "POST", &path, "6\u{1e}".repeat(450_000).as_bytes()).await;
+    assert_eq!((status, body.contains("Too many messages")), (429, true), "{body}");
+    assert_eq!(ask(at, 650, "GET", &path, b"").await.0, 400, "its session is over");
 }
 
 /// Opens sessions and does nothing with them.
@@ -571,6 +577,7 @@ async fn whatever_is_tried_ends_with_whoever_tries_it() {
         (&["42[\"nobody-knows-this\",{\"a\":[1,2,3]}]"], true),
         (&["420[\"asks\",\"for an answer, and does not read it\"]"], false),
         (&["41", "40"], true),
+        (&[""], false),
     ]
     .into_iter()
     .enumerate()
@@ -578,17 +585,19 @@ async fn whatever_is_tried_ends_with_whoever_tries_it() {
         floods.spawn(flood(at, 600 + n as u32, floods_stop.clone(), packets, reads));
     }
     let forget = tokio::spawn(open_and_forget(at, floods_stop.clone()));
+    let payload = tokio::spawn(flood_in_one_payload(at));
     say_what_is_malformed(at).await;
     say_giant_lengths(at).await;
     steal_a_session(&town).await;
     read_nothing(&town).await;
     let tried = watch.elapsed();
-    while town.refused("packet_flood").await == 0 {
+    payload.await.unwrap();
+    while town.refused("packet_flood").await < 2 {
         assert!(watch.elapsed() < 5 * SIO_STRAIN_MAX, "who does not stop has to go");
         sleep(Duration::from_millis(250)).await;
     }
     floods_stop.store(true, Ordering::Relaxed);
-    let closed: u64 = floods.join_all().await.into_iter().sum();
+    floods.join_all().await;
     forget.await.unwrap();
     let dribbled = crowds.join_next().await.unwrap().unwrap();
     stop.store(true, Ordering::Relaxed);
@@ -598,7 +607,7 @@ async fn whatever_is_tried_ends_with_whoever_tries_it() {
     let worst = Duration::from_millis(seen.worst_ms.load(Ordering::Relaxed));
     println!(
         "{} honest messages, {worst:?} at the worst; all tried in {tried:?}; the crowd was gone after {dribbled:?}; \
-         floods were closed {closed} times; memory grew by {grown_kib} KiB at most",
+         memory grew by {grown_kib} KiB at most",
         seen.told.load(Ordering::Relaxed)
     );
     assert!(worst < LATE, "{worst:?}");
@@ -611,39 +620,39 @@ async fn whatever_is_tried_ends_with_whoever_tries_it() {
     assert!(town.figure("townhall_connections").await < 20, "nobody of them is left");
 }
 
+/// Signs of life are asked for often, and there is time to give them.
+fn patient() -> SioOptions {
+    SioOptions {
+        ping_interval: Duration::from_millis(400),
+        ping_timeout: Duration::from_secs(2),
+        ..SioOptions::default()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn announced_data_that_does_not_come_ends_the_session() {
-    let channels = Channels::start_with(quick()).await;
+    let channels = Channels::start_with(patient()).await;
     let (mut wire, _) = channels.member().await;
     wire.say("452-[\"message\",{\"_placeholder\":true,\"num\":0}]").await;
     wire.say_binary(&[1]).await;
     let watch = Stopwatch::start();
     assert_eq!(wire.closed().await, 1008, "signs of life do not count");
-    assert!(
-        (Duration::from_millis(290)..Duration::from_secs(3)).contains(&watch.elapsed()),
-        "{:?}",
-        watch.elapsed()
-    );
+    assert!(watch.elapsed() > Duration::from_millis(350), "{:?}", watch.elapsed());
     assert!(channels.metrics.text().unwrap().contains("reason=\"attachments_missing\"} 1"));
     // Who is slow, and goes on, is heard.
     let (mut wire, _) = channels.member().await;
-    wire.say("454-[\"message\",{\"_placeholder\":true,\"num\":0}]").await;
-    for _ in 0..4 {
-        for _ in 0..5 {
-            sleep(Duration::from_millis(50)).await;
-            while let Ok(Some(Ok(Message::Text(_)))) = timeout(Duration::from_millis(1), wire.0.next()).await
-            {
-                wire.say("3").await;
-            }
-        }
+    wire.say("455-[\"message\",{\"_placeholder\":true,\"num\":0}]").await;
+    for _ in 0..5 {
+        // Signs of life are given meanwhile.
+        while timeout(Duration::from_millis(200), wire.next()).await.is_ok() {}
         wire.say_binary(&[1]).await;
     }
-    assert!(wire.text().await.starts_with("454-[\"message-back\""));
+    while !wire.text().await.starts_with("455-[\"message-back\"") {}
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_whose_frames_never_end_are_gone_with_their_signs_of_life() {
-    let channels = Channels::start_with(quick()).await;
+    let channels = Channels::start_with(patient()).await;
     let mut crowd = Vec::new();
     for _ in 0..50 {
         let (mut wire, _) = channels.member().await;
@@ -651,13 +660,14 @@ async fn members_whose_frames_never_end_are_gone_with_their_signs_of_life() {
         crowd.push(wire);
     }
     let (mut honest, _) = channels.member().await;
-    for _ in 0..20 {
+    let watch = Stopwatch::start();
+    while channels.sio.sessions() > 1 {
         for wire in &mut crowd {
             wire.0.get_mut().write_all(b"x").await.ok();
         }
         honest.say("42[\"message\",1]").await;
         while honest.text().await != "42[\"message-back\",1]" {}
+        assert!(watch.elapsed() < Duration::from_secs(10), "all but the honest one go");
         sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(channels.sio.sessions(), 1, "all but the honest one");
 }

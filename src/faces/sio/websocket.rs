@@ -116,7 +116,7 @@ impl Carrier {
             }
             let turned = match poll_fn(|cx| self.poll_turn(cx)).await {
                 Ok(Turn::Heard(heard)) => {
-                    self.handling = handle(&self.session, heard);
+                    self.handling = Some(handle(&self.session, heard));
                     Ok(())
                 }
                 Ok(Turn::Handled) => Ok(()),
@@ -171,11 +171,12 @@ impl Carrier {
     }
 }
 
-fn handle(session: &Arc<Session>, heard: Heard) -> Option<Handling> {
+fn handle(session: &Arc<Session>, heard: Heard) -> Handling {
     let session = session.clone();
-    Some(match heard {
+    match heard {
         Heard::Text(text) => Box::pin(async move { session.hear(decode(text.as_str())).await }),
         Heard::Binary(bytes) => Box::pin(async move { session.hear(Ok(Packet::Binary(bytes))).await }),
-        Heard::Sign => return None,
-    })
+        // It says nothing, and counts like everything that is said.
+        Heard::Sign => Box::pin(async move { session.hear(Ok(Packet::Noop)).await }),
+    }
 }
