@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { after, afterEach, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { AxeBuilder } from '@axe-core/playwright'
 import * as t from './town.mjs'
 
 /** Logins are on disk a moment later than they are answered. */
@@ -24,6 +25,10 @@ after(async () => {
   await town?.close()
 })
 
+async function hasNoBarrier(page) {
+  const found = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']).analyze()
+  assert.deepEqual(found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target)}`), [])
+}
 const figure = (page, name) => page.locator(`[data-figure=${name}]`)
 const figureIs = (page, name, text) => figure(page, name).filter({ hasText: new RegExp(`^\\s*${text}\\b`) }).waitFor()
 const sum = async (page, name) => Number(await figure(page, name).getAttribute('data-sum'))
@@ -45,6 +50,7 @@ test('the host sees who is where and what passes through, and a colleague is tol
   await colleague.page.goto(`${town.lan}/office/activity`)
   await colleague.page.getByRole('heading', { name: 'This page is for the host' }).waitFor()
   assert.equal(await colleague.page.getByRole('link', { name: 'Manage' }).count(), 0)
+  await hasNoBarrier(colleague.page)
   assert.equal(colleague.asked.filter((url) => url.includes('/api/v1/activity')).length, 0)
   await colleague.page.goto(`${town.lan}/records/${record.id}`)
   await t.pillSays(colleague.page, 'saved')
@@ -81,6 +87,7 @@ test('the host sees who is where and what passes through, and a colleague is tol
   await town.kill('SIGTERM')
   await host.page.getByRole('alert').filter({ hasText: 'does not answer' }).waitFor()
   await host.page.getByText('This page goes on trying.').waitFor()
+  await hasNoBarrier(host.page)
   await town.start()
   await host.page.getByRole('alert').waitFor({ state: 'detached' })
   await figureIs(host.page, 'in_documents', '0')
