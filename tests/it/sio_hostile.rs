@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{MaybeTlsStream, client_async};
 use townhall::auth::Role;
 use townhall::clock::Stopwatch;
-use townhall::config::limits::SIO_STRAIN_MAX;
+use townhall::config::limits::{SIO_SESSIONS_PER_ADDRESS_MAX, SIO_STRAIN_MAX};
 use townhall::faces::sio::SioOptions;
 
 use crate::harness::channels::{Channels, Wire};
@@ -618,6 +618,22 @@ async fn whatever_is_tried_ends_with_whoever_tries_it() {
         assert!(town.refused(reason).await > 0, "{reason} is counted");
     }
     assert!(town.figure("townhall_connections").await < 20, "nobody of them is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_nobody_uses_give_way_to_a_colleague_behind_the_same_router() {
+    let channels = Channels::start_with(SioOptions::default()).await;
+    let (mut member, _) = channels.member().await;
+    for _ in 0..SIO_SESSIONS_PER_ADDRESS_MAX + 10 {
+        channels.session().await;
+    }
+    let (mut newcomer, _) = channels.member().await;
+    for wire in [&mut member, &mut newcomer] {
+        wire.say("42[\"message\",1]").await;
+        assert_eq!(wire.text().await, "42[\"message-back\",1]");
+    }
+    assert!(channels.sio.sessions() <= SIO_SESSIONS_PER_ADDRESS_MAX);
+    assert!(channels.metrics.text().unwrap().contains("reason=\"channels_full\"}"));
 }
 
 /// Signs of life are asked for often, and there is time to give them.

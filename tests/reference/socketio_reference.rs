@@ -115,6 +115,7 @@ async fn main() -> anyhow::Result<()> {
         ping_timeout: Duration::from_millis(200),
         connect_deadline: Duration::from_secs(1),
         origins: Origins::Any,
+        paced: false,
         echo: options.engine_only,
     };
     let listener = TcpListener::bind(options.listen).await.context("the address cannot be listened on")?;

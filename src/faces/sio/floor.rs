@@ -29,8 +29,38 @@ pub(super) struct Floor {
 
 #[derive(Default)]
 struct Book {
-    sessions: HashMap<Box<str>, Arc<Session>>,
+    next: u64,
+    sessions: HashMap<Box<str>, Kept>,
     by_address: HashMap<IpAddr, usize>,
+}
+
+/// A session, and its place in the order of their coming.
+struct Kept {
+    number: u64,
+    session: Arc<Session>,
+}
+
+impl Book {
+    fn add(&mut self, session: Arc<Session>) {
+        *self.by_address.entry(session.arrival.address).or_default() += 1;
+        self.sessions.insert(session.sid.clone(), Kept { number: self.next, session });
+        self.next += 1;
+    }
+
+    /// Who has to go so that there is place for the newest: the oldest who has not come in anywhere, of the same
+    /// address when that has too many. In a rush, everybody has the same time to come in.
+    fn gives_way(&self, newest: &Arc<Session>) -> Option<Arc<Session>> {
+        let address = newest.arrival.address;
+        let crowded = self.by_address.get(&address).is_some_and(|here| *here > SIO_SESSIONS_PER_ADDRESS_MAX);
+        if !crowded && self.sessions.len() <= SIO_SESSIONS_MAX {
+            return None;
+        }
+        let may_go = |kept: &&Kept| {
+            (!crowded || kept.session.arrival.address == address) && !kept.session.is_trusted()
+        };
+        let oldest = self.sessions.values().filter(may_go).min_by_key(|kept| kept.number);
+        Some(oldest.map_or(newest, |kept| &kept.session).clone())
+    }
 }
 
 impl Floor {
@@ -48,23 +78,14 @@ impl Floor {
         if self.stopping.is_cancelled() {
             return None;
         }
-        let address = arrival.address;
-        let sid = new_sid()?;
-        let session = Session::new(sid.clone(), arrival, self.clone(), transport);
-        let crowded = {
+        let session = Session::new(new_sid()?, arrival, self.clone(), transport);
+        let gives_way = {
             let mut book = self.book();
-            let here = book.by_address.entry(address).or_default();
-            if *here >= SIO_SESSIONS_PER_ADDRESS_MAX {
-                return None;
-            }
-            *here += 1;
-            book.sessions.insert(sid, session.clone());
-            book.sessions.len() > SIO_SESSIONS_MAX
+            book.add(session.clone());
+            book.gives_way(&session)
         };
-        if crowded {
-            // A stranger gives way; when there is none, the one who comes.
-            let stranger = self.book().sessions.values().find(|other| !other.is_trusted()).cloned();
-            stranger.unwrap_or_else(|| session.clone()).close(Reason::Full);
+        if let Some(gone) = gives_way {
+            gone.close(Reason::Full);
             if session.is_over() {
                 return None;
             }
@@ -78,12 +99,12 @@ impl Floor {
     }
 
     pub(super) fn session(&self, sid: &str) -> Option<Arc<Session>> {
-        self.book().sessions.get(sid).cloned()
+        self.book().sessions.get(sid).map(|kept| kept.session.clone())
     }
 
     pub(super) fn remove(&self, sid: &str) -> Option<Arc<Session>> {
         let mut book = self.book();
-        let session = book.sessions.remove(sid)?;
+        let session = book.sessions.remove(sid)?.session;
         if let Some(here) = book.by_address.get_mut(&session.arrival.address) {
             *here -= 1;
             if *here == 0 {
@@ -100,7 +121,7 @@ impl Floor {
     /// Ends all sessions; their clients come back when the server does.
     pub(super) async fn stop(&self) {
         self.stopping.cancel();
-        let all: Vec<_> = self.book().sessions.values().cloned().collect();
+        let all: Vec<_> = self.book().sessions.values().map(|kept| kept.session.clone()).collect();
         for session in all {
             session.close(Reason::Stopping);
         }

@@ -47,6 +47,8 @@ pub struct SioOptions {
     pub connect_deadline: Duration,
     /// Whose pages may talk to us.
     pub origins: Origins,
+    /// Whether a client that talks much is heard more slowly: off only where a suite measures how fast it goes.
+    pub paced: bool,
     /// No Socket.IO: every Engine.IO message is sent back, for whoever examines that layer alone.
     pub echo: bool,
 }
@@ -58,6 +60,7 @@ impl Default for SioOptions {
             ping_timeout: ENGINE_PING_TIMEOUT,
             connect_deadline: AUTHENTICATION_DEADLINE,
             origins: Origins::These(Vec::new()),
+            paced: true,
             echo: false,
         }
     }

@@ -38,7 +38,7 @@ pub(super) struct Session {
     pub(super) talk: tokio::sync::Mutex<Talk>,
     /// Where spaces put what they say.
     pub(super) outbox: SpaceOutbox,
-    pace: Pace,
+    pace: Option<Pace>,
     out: Mutex<Queue>,
     /// More of what was missed is wanted.
     hungry: Notify,
@@ -67,6 +67,7 @@ pub(super) struct Request<'a> {
 impl Session {
     pub(super) fn new(sid: Box<str>, arrival: Arrival, floor: Arc<Floor>, transport: Transport) -> Arc<Self> {
         let outbox = SpaceOutbox::new(&floor.metrics);
+        let pace = floor.options.paced.then(Pace::new);
         let out = Queue::new(transport, floor.options.echo);
         Arc::new(Self {
             sid,
@@ -74,7 +75,7 @@ impl Session {
             floor,
             talk: tokio::sync::Mutex::default(),
             outbox,
-            pace: Pace::new(),
+            pace,
             out: Mutex::new(out),
             hungry: Notify::new(),
             pong: Notify::new(),
@@ -261,7 +262,9 @@ impl Session {
         packet: Result<Packet<'_>, PacketError>,
     ) -> Result<(), Reason> {
         self.floor.metrics.messages_in.inc();
-        self.pace.pass().await?;
+        if let Some(pace) = &self.pace {
+            pace.pass().await?;
+        }
         match packet {
             Ok(Packet::Text(text)) => Talk::text(self, text).await,
             Ok(Packet::Binary(bytes)) => Talk::binary(self, bytes).await,
