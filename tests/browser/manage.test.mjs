@@ -158,6 +158,17 @@ test('a real Redis is tested, chosen, lost, found again and left', { skip: absen
   await central(page, 'good')
   assert.ok(!(await page.content()).includes(PASSWORD))
 
+  // The town's other pages hear nothing of a try-out.
+  const tryOut = await host.context.newPage()
+  await tryOut.goto(`${town.here}/office/demo`)
+  await tryOut.getByText('only your own windows hear it').waitFor()
+  await tryOut.locator('[data-testid=live][data-state=connected]').nth(1).waitFor()
+  const posting = tryOut.waitForRequest('**/api/v1/channels')
+  await tryOut.getByRole('button', { name: 'Post', exact: true }).click()
+  assert.match((await posting).postDataJSON().message.room, /^user-\d+$/)
+  await tryOut.getByTestId('arrived').nth(1).waitFor()
+  await tryOut.close()
+
   server.kill('SIGKILL')
   await central(page, 'bad')
   assert.equal((await (await publish(host, town, { room: 'group-1' })).json()).forwarded, true)
