@@ -31,6 +31,9 @@ use crate::config::CentralUrl;
 use crate::config::limits::{CENTRAL_AGAIN_MAX, CENTRAL_AGAIN_MIN, CENTRAL_PING_INTERVAL};
 use crate::telemetry::Metrics;
 
+/// Begins the key by which it is seen that the server still has its data.
+const MARK: &str = "townhall/";
+
 /// The way to the central server, whether there is one or not.
 pub(super) struct Central {
     url: watch::Sender<Option<CentralUrl>>,
@@ -41,6 +44,9 @@ pub(super) struct Central {
     sender: Mutex<Option<Sender>>,
     /// Somebody got no answer: it is looked into at once.
     suspect: Notify,
+    /// Lies at the server as long as the server keeps its data; there, when `marked`.
+    mark: String,
+    marked: AtomicBool,
     /// Keys were not put: they have to be put again.
     pub(super) owing: AtomicBool,
     clock: Clock,
@@ -60,6 +66,7 @@ enum End {
 impl Central {
     pub(super) fn new(
         url: Option<CentralUrl>,
+        office: &str,
         exchange: Arc<Exchange>,
         clock: Clock,
         metrics: Metrics,
@@ -72,6 +79,8 @@ impl Central {
             echoes: Mutex::default(),
             sender: Mutex::default(),
             suspect: Notify::new(),
+            mark: format!("{MARK}{office}"),
+            marked: AtomicBool::new(false),
             owing: AtomicBool::new(true),
             clock,
             metrics,
@@ -284,10 +293,7 @@ impl Central {
         if let Err(why) = self.listen(line, &first).await {
             return why;
         }
-        self.owing.store(false, Ordering::Release);
-        if !greet(line.sender()).await {
-            self.owing.store(true, Ordering::Release);
-        }
+        self.put_again(line, greet).await;
         *held(&self.sender) = Some(line.sender());
         self.found(target);
         let mut tick = tokio::time::interval(CENTRAL_PING_INTERVAL);
@@ -307,10 +313,40 @@ impl Central {
             if let Err(why) = line.ping().await {
                 return why;
             }
-            if self.owing.swap(false, Ordering::AcqRel) && !greet(line.sender()).await {
-                self.owing.store(true, Ordering::Release);
+            if self.was_emptied().await {
+                tracing::warn!(redis = %target, "the central Redis lost its data; the office's own keys are put again");
+            }
+            if self.owing.load(Ordering::Acquire) {
+                self.put_again(line, greet).await;
             }
         }
+    }
+
+    async fn put_again<F: Future<Output = bool> + Send>(
+        &self,
+        line: &mut Line,
+        greet: &(impl Fn(Sender) -> F + Send),
+    ) {
+        self.owing.store(false, Ordering::Release);
+        if !greet(line.sender()).await {
+            self.owing.store(true, Ordering::Release);
+        }
+        let marked = line.sender().set(&self.mark, b"here", None).await.is_ok();
+        self.marked.store(marked, Ordering::Release);
+    }
+
+    /// Whether the server lost its data while it was up: then what it does not know says nothing, and is told again.
+    pub(super) async fn was_emptied(&self) -> bool {
+        if !self.marked.load(Ordering::Acquire) {
+            return false;
+        }
+        let there = self.with(|mut sender| async move { sender.exists(&self.mark).await }).await;
+        let emptied = there == Some(false);
+        if emptied {
+            self.owing.store(true, Ordering::Release);
+            self.suspect.notify_one();
+        }
+        emptied
     }
 
     /// Listens to these patterns and no others.

@@ -38,12 +38,12 @@ impl Bus {
         let central = &self.0.central;
         let said = if central.is_configured() { central.read(key).await } else { None };
         let copy = self.copy(key)?;
-        let owing = central.owing.load(Ordering::Acquire);
         let ours = |copy: &Copy| matches!(copy.kind, OWN | OWN_FIELDS);
+        let owed = matches!((&said, &copy), (Some(None), Some(copy)) if ours(copy)) && self.is_owed().await;
         match (said, copy) {
             // Nobody to ask, or the server does not know it yet.
             (None, copy) => Ok(copy.and_then(kept)),
-            (Some(None), Some(copy)) if owing && ours(&copy) => Ok(kept(copy)),
+            (Some(None), Some(copy)) if owed => Ok(kept(copy)),
             (Some(None), Some(_)) => self.0.local.delete(&local(key)).map(|_| None),
             (Some(None), None) => Ok(None),
             (Some(Some(said)), copy) => {

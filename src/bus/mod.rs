@@ -95,6 +95,7 @@ pub struct BusOptions {
 pub struct Bus(Arc<Parts>);
 
 struct Parts {
+    name: String,
     local: Embedded,
     exchange: Arc<Exchange>,
     central: Arc<Central>,
@@ -129,9 +130,16 @@ impl Bus {
         outgoing: Option<Outgoing>,
     ) -> Result<Self, BusError> {
         let local = Embedded::open(dir, clock)?;
+        let name = name_of(&local);
         let exchange: Arc<Exchange> = Arc::default();
-        let central = Central::new(url, exchange.clone(), clock.clone(), metrics);
-        Ok(Self(Arc::new(Parts { local, exchange, central, outgoing, clock: clock.clone() })))
+        let central = Central::new(url, &name, exchange.clone(), clock.clone(), metrics);
+        Ok(Self(Arc::new(Parts { name, local, exchange, central, outgoing, clock: clock.clone() })))
+    }
+
+    /// The office's name among those behind the same central server: the same after a restart.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
     }
 
     /// Puts a key, for ever or for `life`.
@@ -312,6 +320,23 @@ impl Bus {
         self.0.exchange.close();
         self.0.local.close();
     }
+}
+
+fn name_of(local: &Embedded) -> String {
+    const NAME: &str = "bus/name";
+    let known = local.get(NAME).ok().flatten();
+    if let Some(name) = known.and_then(|name| String::from_utf8(name.to_vec()).ok()) {
+        return name;
+    }
+    let mut bytes = [0; 8];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        tracing::warn!(%error, "no randomness for the office's name among others");
+    }
+    let name = format!("{:016x}", u64::from_be_bytes(bytes));
+    if let Err(error) = local.set(NAME, name.as_bytes(), None) {
+        tracing::debug!(%error, "the office's name among others was not kept");
+    }
+    name
 }
 
 fn too_many() -> BusError {

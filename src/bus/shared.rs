@@ -134,9 +134,7 @@ impl Bus {
         let Some((value, life)) = said else {
             return match copy {
                 // The server does not know it yet.
-                Some(copy) if copy.kind == OWN && central.owing.load(Ordering::Acquire) => {
-                    Ok(LookedUp::There(copy.found()))
-                }
+                Some(copy) if copy.kind == OWN && self.is_owed().await => Ok(LookedUp::There(copy.found())),
                 Some(_) => self.0.local.delete(&local(key)).map(|_| LookedUp::Missing),
                 None => Ok(LookedUp::Missing),
             };
@@ -164,6 +162,12 @@ impl Bus {
         self.keep(key, &Copy { kind: GONE, until_ms: 0, value: Bytes::new() }, Some(BUS_COPY_LIFE))?;
         central.owing.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether the central server may not know yet what this office put.
+    pub(super) async fn is_owed(&self) -> bool {
+        let central = &self.0.central;
+        central.owing.load(Ordering::Acquire) || central.was_emptied().await
     }
 
     pub(super) fn copy(&self, key: &str) -> Result<Option<Copy>, BusError> {

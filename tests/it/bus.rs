@@ -3,6 +3,7 @@
 mod central;
 mod collections;
 mod emitted;
+mod layouts;
 
 use serde_json::json;
 use townhall::auth::Role;

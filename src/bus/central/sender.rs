@@ -73,6 +73,10 @@ impl Sender {
         self.ask::<u64>(redis::cmd("DEL").arg(key)).await.map(|count| count > 0)
     }
 
+    pub(super) async fn exists(&mut self, key: &str) -> Result<bool, Why> {
+        self.ask::<u64>(redis::cmd("EXISTS").arg(key)).await.map(|count| count > 0)
+    }
+
     /// A text, or fields, whichever lies there.
     pub(super) async fn read(&mut self, key: &str) -> Result<Option<Kept>, Why> {
         let fields: Result<Vec<(String, Vec<u8>)>, Why> = self.ask(redis::cmd("HGETALL").arg(key)).await;

@@ -16,9 +16,6 @@ use crate::bus::{Bus, BusError, Kept, Message};
 use crate::config::limits::{FORUM_AUDIENCE_MAX, FORUM_MAILBOX, FORUM_WINDOW};
 use crate::telemetry::Metrics;
 
-/// The key of the office's name.
-const OFFICE: &str = "forum/office";
-
 /// What becomes of a key.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum KeyChange {
@@ -35,8 +32,6 @@ pub(super) struct Keys {
     bus: Bus,
     metrics: Metrics,
     changes: mpsc::Sender<Due>,
-    /// Which office this is among those behind the same bus.
-    office: String,
 }
 
 /// What is to be done on the bus.
@@ -49,7 +44,6 @@ impl Keys {
     /// Takes the bus. Call it inside a runtime.
     pub(super) fn new(bus: Bus, metrics: Metrics) -> Self {
         let (changes, mut due) = mpsc::channel::<Due>(FORUM_MAILBOX);
-        let office = office(&bus);
         let writing = bus.clone();
         tokio::spawn(async move {
             while let Some(due) = due.recv().await {
@@ -72,12 +66,12 @@ impl Keys {
                 }
             }
         });
-        Self { bus, metrics, changes, office }
+        Self { bus, metrics, changes }
     }
 
     /// Only for reading.
     pub(super) fn reader(bus: Bus, metrics: Metrics) -> Self {
-        Self { bus, metrics, changes: mpsc::channel(1).0, office: String::new() }
+        Self { bus, metrics, changes: mpsc::channel(1).0 }
     }
 
     /// Writes a key some time; whoever waits for the bus, it is not the forum.
@@ -88,7 +82,7 @@ impl Keys {
     /// Tells the other offices something, some time soon.
     pub(super) fn tell(&self, word: OfficeWord) {
         if self.bus.central().is_some()
-            && let Some(message) = Letter::message(&self.office, word)
+            && let Some(message) = Letter::message(self.bus.name(), word)
         {
             self.due(Due::Pass(message));
         }
@@ -172,23 +166,6 @@ impl Keys {
             None
         })
     }
-}
-
-/// The office's name among others: the same after a restart, so that what it told before is replaced.
-fn office(bus: &Bus) -> String {
-    let known = bus.get(OFFICE).ok().flatten();
-    if let Some(name) = known.and_then(|name| String::from_utf8(name.to_vec()).ok()) {
-        return name;
-    }
-    let mut bytes = [0; 8];
-    if let Err(error) = getrandom::fill(&mut bytes) {
-        tracing::warn!(%error, "no randomness for the office's name among others");
-    }
-    let name = format!("{:016x}", u64::from_be_bytes(bytes));
-    if let Err(error) = bus.set(OFFICE, name.as_bytes(), None) {
-        tracing::debug!(%error, "the office's name among others was not kept");
-    }
-    name
 }
 
 /// Communities in a list.

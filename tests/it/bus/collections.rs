@@ -98,6 +98,27 @@ async fn two_offices_and_other_programs_share_them_through_redis() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(members(&one).await.starts_with(&names(&["ann"])));
+    // Emptied under our feet, without a word.
+    one.bus.put_shared("ours", b"Ann", None).await.unwrap();
+    one.bus.put_fields("our rule", &fields(&[("isPublic", "true")])).await.unwrap();
+    let _: () = redis::cmd("FLUSHALL").query_async(&mut other).await.unwrap();
+    assert_eq!(
+        one.bus.get_shared("ours").await.unwrap().unwrap(),
+        "Ann",
+        "what is missing there says nothing"
+    );
+    assert!(one.bus.read_shared("our rule").await.unwrap().is_some());
+    for _ in 0..200 {
+        if other.exists("our rule").await.unwrap() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let rule: String = other.hget("our rule", "isPublic").await.unwrap();
+    assert_eq!((rule.as_str(), members(&one).await.contains(&"ann".to_owned())), ("true", true));
+    assert!(one.bus.state().borrow().up);
+    let _: () = other.del("ours").await.unwrap();
+    assert_eq!(one.bus.get_shared("ours").await.unwrap(), None, "taken away is not emptied");
     redis.kill();
     one.becomes(false).await;
     assert_eq!(

@@ -48,6 +48,43 @@ impl RedisServer {
         Some(server)
     }
 
+    /// A server with these lines of configuration and these arguments: a sentinel, a node of a cluster.
+    pub(crate) async fn start_as(lines: &str, arguments: &[&str]) -> Option<Self> {
+        let program = program()?;
+        // The bus of a cluster has a port of its own, ten thousand above.
+        let port = loop {
+            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            if port < 55_000 {
+                break port;
+            }
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("redis.conf");
+        let dir = folder.path().display();
+        let config = format!("port {port}\nbind 127.0.0.1\nsave \"\"\ndir {dir}\n{lines}");
+        let config = match arguments.contains(&"--sentinel") {
+            true => config.replace("save \"\"\n", ""),
+            false => config,
+        };
+        std::fs::write(&file, config).unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let mut command = Command::new(&program);
+        command.arg(&file).args(arguments).stdin(Stdio::null()).stdout(log).stderr(Stdio::null());
+        let child = Some(command.spawn().unwrap());
+        let server = Self { program, folder, port, password: None, child };
+        server.ready().await;
+        Some(server)
+    }
+
+    async fn ready(&self) {
+        let ready = async {
+            while self.try_connect().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(READY, ready).await.expect("redis-server answers");
+    }
+
     /// Starts it again, empty, on the same port; returns once it answers.
     pub(crate) async fn start_again(&mut self) {
         let log = std::fs::File::create(self.folder.path().join("log")).unwrap();
@@ -59,12 +96,7 @@ impl RedisServer {
         }
         command.stdin(Stdio::null()).stdout(log).stderr(Stdio::null());
         self.child = Some(command.spawn().unwrap());
-        let ready = async {
-            while self.try_connect().await.is_err() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(READY, ready).await.expect("redis-server answers");
+        self.ready().await;
     }
 
     /// SIGKILL.

@@ -1,0 +1,111 @@
+//! Several Redis servers that make one, by URL: sentinels that know the master, and a cluster.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::time::timeout;
+use townhall::bus::{Heard, Kept, Message, Pattern};
+
+use super::central::Line;
+use crate::harness::redis::{RedisServer, program};
+
+const SOON: Duration = Duration::from_secs(15);
+
+/// A server that is part of something, with a configuration of its own.
+async fn part(lines: &str, arguments: &[&str]) -> RedisServer {
+    RedisServer::start_as(lines, arguments).await.unwrap()
+}
+
+async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !done().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(SOON, waiting).await.unwrap_or_else(|_| panic!("{what}"));
+}
+
+/// Everything that is asked of a central server.
+async fn works(line: &Line, elsewhere: &RedisServer) {
+    let mut ear = line.bus.subscribe(Pattern::channel("/records")).unwrap();
+    let mut bots = line.bus.subscribe(Pattern::prefix("chatbot/")).unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await; // it is told to the server behind our back
+    let mut other = elsewhere.listen("ours").await.into_on_message();
+    let message = Message::new("ours", Bytes::from_static(b"1")).unwrap();
+    line.bus.publish(&message, None).await.unwrap();
+    let heard = timeout(SOON, other.next()).await.unwrap().unwrap();
+    assert_eq!(heard.get_payload_bytes(), b"1");
+    for (channel, ear) in [("/records", &mut ear), ("chatbot/test", &mut bots)] {
+        elsewhere.publish(channel, b"x").await;
+        let heard = timeout(SOON, ear.next()).await.unwrap().unwrap();
+        assert_eq!(heard, Heard::Message(Message::new(channel, Bytes::from_static(b"x")).unwrap()));
+    }
+    for number in 0..8 {
+        let key = format!("key {number}");
+        line.bus.put_shared(&key, b"v", Some(Duration::from_secs(60))).await.unwrap();
+        assert_eq!(line.bus.get_shared(&key).await.unwrap().unwrap(), "v");
+        let fields = vec![("a".to_owned(), Bytes::from_static(b"1"))];
+        line.bus.put_fields(&format!("rule {number}"), &fields).await.unwrap();
+        let read = line.bus.read_shared(&format!("rule {number}")).await.unwrap();
+        assert_eq!(read, Some(Kept::Fields(fields)));
+        let people = format!("people {number}");
+        line.bus.put_members(&people, vec!["ann".into()], Duration::from_secs(60)).await.unwrap();
+        assert_eq!(line.bus.members(&people).await.unwrap(), ["ann"]);
+        assert_eq!(line.bus.count_shared(&format!("n {number}"), Duration::from_secs(60)).await.unwrap(), 1);
+    }
+    assert!(line.bus.state().borrow().up);
+}
+
+#[tokio::test]
+async fn sentinels_say_where_the_master_is() {
+    let Some(master) = RedisServer::start(None).await else { return };
+    let watched = format!("sentinel monitor town 127.0.0.1 {} 1\n", master.port());
+    let sentinel = part(&watched, &["--sentinel"]).await;
+    let data = tempfile::tempdir().unwrap();
+    let line = Line::open(data.path(), &format!("redis+sentinel://127.0.0.1:{}/town", sentinel.port()));
+    line.becomes(true).await;
+    works(&line, &master).await;
+    line.close().await;
+    // A name that no sentinel knows is said in plain words.
+    let data = tempfile::tempdir().unwrap();
+    let line = Line::open(data.path(), &format!("redis+sentinel://127.0.0.1:{}/village", sentinel.port()));
+    let mut state = line.bus.state();
+    let said =
+        timeout(SOON, state.wait_for(|state| state.last_error.is_some())).await.unwrap().unwrap().clone();
+    assert_eq!((said.up, said.last_error.as_deref()), (false, Some("no sentinel knows this master")));
+    line.close().await;
+}
+
+#[tokio::test]
+async fn a_cluster_is_found_by_any_of_its_nodes() {
+    if program().is_none() {
+        return;
+    }
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        nodes.push(part("cluster-enabled yes\n", &[]).await);
+    }
+    for (number, node) in nodes.iter().enumerate() {
+        let mut line = node.connect().await;
+        let (first, last) = (number * 5_462, (number * 5_462 + 5_461).min(16_383));
+        redis::cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(first).arg(last).exec_async(&mut line).await.unwrap();
+        for other in &nodes {
+            let meet = redis::cmd("CLUSTER").arg("MEET").arg("127.0.0.1").arg(other.port()).to_owned();
+            meet.exec_async(&mut line).await.unwrap();
+        }
+    }
+    for node in &nodes {
+        let mut line = node.connect().await;
+        until("the cluster has come together", async || {
+            let info: String = redis::cmd("CLUSTER").arg("INFO").query_async(&mut line).await.unwrap();
+            info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
+        })
+        .await;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let line = Line::open(data.path(), &format!("redis+cluster://127.0.0.1:{}", nodes[1].port()));
+    line.becomes(true).await;
+    works(&line, &nodes[2]).await;
+    line.close().await;
+}
