@@ -3,17 +3,16 @@
 //! Owns when to connect, what is listened to there, and what is known about its state. Nobody waits for it longer than
 //! [`CENTRAL_ANSWER_MAX`], and nobody waits at all while it is known to be away. Does not know what bytes mean.
 
+mod asking;
 mod echo;
 mod line;
 mod sender;
 mod why;
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -21,10 +20,9 @@ use self::echo::Echoes;
 use self::line::{Ear, Line, News};
 pub(super) use self::sender::Sender;
 pub(super) use self::why::code;
-use self::why::{CLOSED, NOT_PERMITTED, Why};
-use super::collections::Kept;
+use self::why::{CLOSED, Why};
 use super::exchange::Exchange;
-use super::message::{Message, Pattern};
+use super::message::Pattern;
 use super::{BusKind, BusState};
 use crate::clock::Clock;
 use crate::config::CentralUrl;
@@ -47,6 +45,8 @@ pub(super) struct Central {
     /// Lies at the server as long as the server keeps its data; there, when `marked`.
     mark: String,
     marked: AtomicBool,
+    /// When it was last seen that the server had lost its data; 0: never.
+    lost_data_ms: AtomicU64,
     /// Keys were not put: they have to be put again.
     pub(super) owing: AtomicBool,
     clock: Clock,
@@ -81,6 +81,7 @@ impl Central {
             suspect: Notify::new(),
             mark: format!("{MARK}{office}"),
             marked: AtomicBool::new(false),
+            lost_data_ms: AtomicU64::new(0),
             owing: AtomicBool::new(true),
             clock,
             metrics,
@@ -103,6 +104,7 @@ impl Central {
 
     /// Another server, or none.
     pub(super) fn choose(&self, url: Option<CentralUrl>) {
+        self.marked.store(false, Ordering::Release);
         self.owing.store(true, Ordering::Release);
         let state = state_of(url.as_ref(), self.clock.now_ms());
         let changed = self.url.send_if_modified(|now| {
@@ -126,72 +128,6 @@ impl Central {
         let state = self.state.borrow();
         self.metrics.bus_up.set(i64::from(state.up));
         self.metrics.bus_since_seconds.set((state.since_ms / 1000) as i64);
-    }
-
-    /// Does something with the server, when it is up. `None`: it is not, or does not answer.
-    pub(super) async fn with<T, F>(&self, ask: impl FnOnce(Sender) -> F) -> Option<T>
-    where
-        F: Future<Output = Result<T, Why>>,
-    {
-        let sender = held(&self.sender).clone()?;
-        match ask(sender).await {
-            Ok(answer) => Some(answer),
-            Err(why) => {
-                tracing::debug!(%why, "the central Redis was asked in vain");
-                self.suspect.notify_one();
-                None
-            }
-        }
-    }
-
-    pub(super) async fn get(&self, key: &str) -> Option<Option<(Bytes, Option<Duration>)>> {
-        self.with(|mut sender| async move { sender.get(key).await }).await
-    }
-
-    pub(super) async fn read(&self, key: &str) -> Option<Option<Kept>> {
-        self.with(|mut sender| async move { sender.read(key).await }).await
-    }
-
-    pub(super) async fn members(&self, key: &str) -> Option<Vec<String>> {
-        self.with(|mut sender| async move { sender.members(key).await }).await
-    }
-
-    pub(super) async fn count(&self, key: &str, window: Duration) -> Option<u64> {
-        self.with(|mut sender| async move { sender.count(key, window).await }).await
-    }
-
-    pub(super) async fn set(&self, key: &str, value: &[u8], life: Option<Duration>) -> Option<()> {
-        self.with(|mut sender| async move { sender.set(key, value, life).await }).await
-    }
-
-    pub(super) async fn delete(&self, key: &str) -> Option<bool> {
-        self.with(|mut sender| async move { sender.delete(key).await }).await
-    }
-
-    /// Publishes in order. Says how many need not be sent again, and whether that is all.
-    pub(super) async fn publish(&self, messages: &[Message]) -> (usize, bool) {
-        let Some(mut sender) = held(&self.sender).clone() else { return (0, false) };
-        held(&self.echoes).are_due(messages);
-        match sender.publish(messages).await {
-            Ok(()) => {
-                self.metrics.bus_messages_out.inc_by(messages.len() as u64);
-                (messages.len(), true)
-            }
-            Err((0, why)) if why == NOT_PERMITTED && messages.len() == 1 => {
-                let channel = messages.first().map(|message| &*message.channel);
-                tracing::error!(
-                    channel,
-                    "the central Redis does not permit this channel: a message is dropped"
-                );
-                self.metrics.refuse("bus_not_permitted");
-                (1, true)
-            }
-            Err((done, why)) => {
-                tracing::debug!(%why, done, "messages wait for the central Redis");
-                self.suspect.notify_one();
-                (done, false)
-            }
-        }
     }
 
     /// Keeps the connection until `stop`. `greet` is run after each connecting, before anybody else uses the server.
@@ -293,6 +229,9 @@ impl Central {
         if let Err(why) = self.listen(line, &first).await {
             return why;
         }
+        if self.marked.load(Ordering::Acquire) && line.sender().exists(&self.mark).await == Ok(false) {
+            self.lost_data_ms.store(self.clock.now_ms(), Ordering::Release);
+        }
         self.put_again(line, greet).await;
         *held(&self.sender) = Some(line.sender());
         self.found(target);
@@ -333,20 +272,6 @@ impl Central {
         }
         let marked = line.sender().set(&self.mark, b"here", None).await.is_ok();
         self.marked.store(marked, Ordering::Release);
-    }
-
-    /// Whether the server lost its data while it was up: then what it does not know says nothing, and is told again.
-    pub(super) async fn was_emptied(&self) -> bool {
-        if !self.marked.load(Ordering::Acquire) {
-            return false;
-        }
-        let there = self.with(|mut sender| async move { sender.exists(&self.mark).await }).await;
-        let emptied = there == Some(false);
-        if emptied {
-            self.owing.store(true, Ordering::Release);
-            self.suspect.notify_one();
-        }
-        emptied
     }
 
     /// Listens to these patterns and no others.

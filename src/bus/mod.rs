@@ -237,6 +237,13 @@ impl Bus {
         self.0.central.state()
     }
 
+    /// When it was last seen that the central server had lost its data, in milliseconds since 1970: what others had put
+    /// there before may be missing without having been removed.
+    #[must_use]
+    pub fn lost_data_ms(&self) -> Option<u64> {
+        self.0.central.lost_data_ms()
+    }
+
     /// How many messages wait for the central server.
     #[must_use]
     pub fn waiting(&self) -> usize {

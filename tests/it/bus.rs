@@ -3,6 +3,7 @@
 mod central;
 mod collections;
 mod emitted;
+mod faults;
 mod layouts;
 
 use serde_json::json;

@@ -37,6 +37,8 @@ struct Watched {
     grant: Option<Grant>,
     /// It was missing when last looked at.
     missed: bool,
+    /// When it was there the last time.
+    seen_ms: u64,
 }
 
 /// What is found again of a connection.
@@ -70,10 +72,12 @@ impl Dialect for Channels {
                 local: badge.local,
                 grant: badge.grant.clone(),
                 missed: false,
+                seen_ms: 0,
             });
             watched.members.push(peer.member());
             // The newest look counts for this member; the next one brings all of them in line.
             watched.missed = false;
+            watched.seen_ms = self.face.clock.now_ms();
         }
         Box::pin(std::future::ready(()))
     }
@@ -182,16 +186,18 @@ impl Channels {
     }
 
     /// A key that is gone twice in a row was taken away, unless its time had come: a page is open for longer than its
-    /// key is known, and that ends no membership. When all of many are gone at once, the server that had them came
-    /// back empty, and says nothing about anybody.
+    /// key is known, and that ends no membership. Nor does a server that lost its data; where that was not seen, all of
+    /// many that are gone at once say it.
     async fn look_at_missing(&self, gone: &[Arc<str>], known: usize) {
         let mut leaving = Vec::new();
         let now_ms = self.face.clock.now_ms();
         {
             let mut here = self.here();
+            let lost_ms = self.face.bus.lost_data_ms();
             let had_rooms = |watched: &Watched| {
                 let aged = watched.until_ms.is_some_and(|until_ms| until_ms <= now_ms);
-                !aged && watched.rooms.as_ref().is_some_and(|rooms| !rooms.is_empty())
+                let forgotten = lost_ms.is_some_and(|lost_ms| watched.seen_ms <= lost_ms);
+                !aged && !forgotten && watched.rooms.as_ref().is_some_and(|rooms| !rooms.is_empty())
             };
             let lost = gone.iter().filter(|token| here.get(*token).is_some_and(had_rooms)).count();
             if lost > 1 && known == 0 {
@@ -215,6 +221,7 @@ impl Channels {
             let mut here = self.here();
             let Some(watched) = here.get_mut(token) else { return };
             (watched.missed, watched.until_ms) = (false, until_ms);
+            watched.seen_ms = self.face.clock.now_ms();
             if watched.rooms.as_ref() == Some(&rooms) {
                 return;
             }

@@ -153,6 +153,19 @@ async fn who_hears_the_events_of_today() {
                 &[("clerk writer", "postLockRemoved")],
             ),
             row(event("postDeleted", gated(json!({}))), &[("clerk admin writer", "postDeleted")]),
+            row(
+                event("postDeleted", open(json!({}))),
+                &[("member clerk admin partner reader writer", "postDeleted")],
+            ),
+            row(event("partnershipUpdate", json!({ "communityId": "7" })), &[("admin", "partnershipUpdate")]),
+            row(
+                json!({ "room": "board:6", "event": "commentReactionUpdate", "payload": gated(json!({})) }),
+                &[("clerk admin writer", "commentReactionUpdate")],
+            ),
+            row(
+                event("boardSettingsChanged", json!({ "communityId": "7", "boardId": 5, "settings": {} })),
+                &[("member clerk admin", "boardSettingsChanged"), ("reader", "board:settingsChanged")],
+            ),
             row(event("newPost", json!({ "communityId": "7", "board_id": 99, "id": 1 })), &[("admin", "newPost")]),
         ],
     )
@@ -186,6 +199,10 @@ async fn who_hears_the_events_of_the_design() {
                 &[("writer", "post:voteRemoved post:voteChanged"), ("clerk admin", "voteUpdate")],
             ),
             row(
+                event("board:5", "post:voteChanged", on(5, json!({ "newCount": 3 }))),
+                &[("reader", "post:voteChanged"), ("member clerk admin", "voteUpdate")],
+            ),
+            row(
                 event("post:9", "post:newComment", on(5, said.clone())),
                 &[("reader", "post:newComment"), ("member clerk admin", "newComment")],
             ),
@@ -198,7 +215,12 @@ async fn who_hears_the_events_of_the_design() {
                 event("board:5", "board:settingsChanged", json!({ "boardId": 5, "settings": {} })),
                 &[("reader", "board:settingsChanged"), ("member clerk admin", "boardSettingsChanged")],
             ),
+            row(
+                event("post:9", "post:commentDeleted", on(6, json!({ "commentId": 1 }))),
+                &[("writer", "post:commentDeleted")],
+            ),
             row(event("typing:5", "typing:start", json!({ "userId": "u" })), &[("reader", "typing:start")]),
+            row(event("typing:6", "typing:stop", json!({ "userId": "u" })), &[("writer", "typing:stop")]),
             row(
                 event("community:7", "announcement", json!({})),
                 &[("member clerk admin reader writer", "announcement")],
@@ -230,6 +252,135 @@ async fn who_hears_the_events_of_the_design() {
         let heard = town.heard(name).await;
         assert!(!heard.iter().any(|event| event.starts_with(never)), "{name}: {heard:?}");
     }
+}
+
+/// What a client does, and who hears of it; presence news of today's vocabulary included.
+struct Act {
+    who: &'static str,
+    event: &'static str,
+    first: Value,
+    heard: &'static [(&'static str, &'static str)],
+}
+
+fn act(
+    who: &'static str,
+    event: &'static str,
+    first: Value,
+    heard: &'static [(&'static str, &'static str)],
+) -> Act {
+    Act { who, event, first, heard }
+}
+
+async fn watch(town: &mut Town, what: &str, heard: &[(&str, &str)]) {
+    tokio::time::sleep(std::time::Duration::from_millis(800)).await; // presence is told half a second late
+    for community in ["7", "8", "9"] {
+        town.marker(community).await;
+    }
+    for name in EVERYBODY.into_iter().chain(["late"]) {
+        if name == "late" && what == "close" {
+            continue;
+        }
+        town.hears_named(name, "marker").await;
+        let mut all = town.heard(name).await;
+        all.retain(|event| event != "marker");
+        all.sort_unstable();
+        let mine = heard.iter().filter(|(who, _)| who.split(' ').any(|who| who == name));
+        let mut wanted: Vec<&str> = mine.flat_map(|(_, events)| events.split(' ')).collect();
+        wanted.sort_unstable();
+        assert_eq!(all, wanted, "{name}: {what}");
+        town.node.order("forget", name).await;
+    }
+}
+
+#[tokio::test]
+async fn who_hears_what_people_do() {
+    let mut town = everybody().await;
+    let today = "member clerk admin";
+    town.open("late", json!({ "sub": "late", "uid": "late", "cid": "7" })).await;
+    let came =
+        [(today, "userOnline"), ("late", "userOnline globalPresenceSync"), ("reader writer", "user:online")];
+    watch(&mut town, "comes", &came).await;
+    let on = |is: bool| json!({ "boardId": 5, "postId": 9, "isTyping": is });
+    for Act { who, event, first, heard } in [
+        act(
+            "late",
+            "joinBoard",
+            json!(5),
+            &[
+                ("member clerk admin", "userPresenceUpdate"),
+                ("late", "boardJoined userPresenceUpdate"),
+                ("reader", "user:joinedBoard"),
+            ],
+        ),
+        act(
+            "late",
+            "typing",
+            on(true),
+            &[
+                ("member admin", "userTyping userPresenceUpdate"),
+                ("clerk late", "userPresenceUpdate"),
+                ("reader", "typing:start"),
+            ],
+        ),
+        act(
+            "late",
+            "typing",
+            on(false),
+            &[
+                ("member admin", "userTyping userPresenceUpdate"),
+                ("clerk late", "userPresenceUpdate"),
+                ("reader", "typing:stop"),
+            ],
+        ),
+        act("late", "joinBoard", json!(6), &[("late", "error")]),
+        act("late", "typing", json!({ "boardId": 6, "isTyping": true }), &[("late", "error")]),
+        act("late", "leaveBoard", json!(5), &[("member clerk admin late", "userPresenceUpdate")]),
+        act("late", "leaveBoard", json!(null), &[]),
+        act(
+            "writer",
+            "typing:start",
+            json!({ "postId": 8 }),
+            &[("clerk", "userTyping userPresenceUpdate"), ("member admin late", "userPresenceUpdate")],
+        ),
+        act(
+            "writer",
+            "typing:stop",
+            json!(null),
+            &[("clerk", "userTyping userPresenceUpdate"), ("member admin late", "userPresenceUpdate")],
+        ),
+        act("writer", "post:join", json!(8), &[("writer", "post:joined")]),
+        act("writer", "post:leave", json!(8), &[]),
+        act("reader", "board:join", json!(6), &[("reader", "error")]),
+        act("reader", "board:settingsChanged", json!(5), &[("reader", "error")]),
+        act("partner", "joinBoard", json!(5), &[("partner", "error")]),
+        act("outsider", "typing", on(true), &[("outsider", "error")]),
+        act("late", "newPost", json!({ "communityId": "7", "board_id": 5 }), &[]),
+        act("late", "userOnline", json!({}), &[]),
+        act("writer", "board:leave", json!(6), &[("member clerk admin late", "userPresenceUpdate")]),
+    ] {
+        town.say(who, event, json!([first])).await;
+        watch(&mut town, &format!("{who} {event} {first}"), heard).await;
+    }
+    // Who left a board hears nothing of it any more; who is lost while writing has stopped.
+    let lock = json!({ "room": "board:5", "event": "postLockApplied", "payload": { "postId": 9 } });
+    town.emit(lock).await;
+    watch(&mut town, "a lock", &[("member admin reader", "postLockApplied")]).await;
+    town.say("late", "joinBoard", json!([5])).await;
+    town.say("late", "typing", json!([on(true)])).await;
+    town.hears_named("reader", "typing:start").await;
+    town.forget().await;
+    town.node.order("close", "late").await;
+    watch(
+        &mut town,
+        "close",
+        &[
+            ("member admin", "userTyping userOffline"),
+            ("clerk", "userOffline"),
+            ("reader", "typing:stop user:offline"),
+            ("writer", "user:offline"),
+        ],
+    )
+    .await;
 }
 
 fn with(mut payload: Value, more: Value) -> Value {

@@ -10,6 +10,7 @@ use townhall::auth::Role;
 use super::town::{ANN, Town, hears};
 use crate::harness::http::raw;
 use crate::harness::node::Node;
+use crate::harness::redis::RedisServer;
 
 async fn case_1(town: &Town, node: &mut Node, client: &str, token: &str) {
     town.user(token, ANN).await;
@@ -185,6 +186,11 @@ async fn a_membership_ends_while_somebody_listens() {
     let mut towns = Town::both(|_| {}).await;
     towns.insert(0, Town::alone(|config| config.loomio.keep_rooms = true).await);
     let kept = |place: usize| place == 0;
+    // A Redis that loses its data while somebody listens takes nobody's membership away.
+    let emptied = match RedisServer::start(None).await {
+        Some(redis) => Some(Town::open(Some(redis), |_| {}).await),
+        None => None,
+    };
     let mut node = Node::run("loomio.mjs").await;
     let mut colleagues = Vec::new();
     for (place, town) in towns.iter().enumerate() {
@@ -209,7 +215,17 @@ async fn a_membership_ends_while_somebody_listens() {
         town.forget("deleted").await;
         town.office.admin().delete(&format!("/api/v1/tokens/{id}")).await;
     }
+    if let Some(town) = &emptied {
+        town.user("alone", ANN).await;
+        town.connect(&mut node, "alone", Some("alone")).await;
+        let mut line = town.redis.as_ref().unwrap().connect().await;
+        ::redis::cmd("FLUSHALL").exec_async(&mut line).await.unwrap();
+    }
     tokio::time::sleep(Duration::from_secs(12)).await;
+    if let Some(town) = &emptied {
+        town.to_room("group-10", 7).await;
+        hears(&mut node, "alone", &[7.into()]).await;
+    }
     for (place, town) in towns.iter().enumerate() {
         for (room, number) in [("group-1", 2), ("group-10", 3), ("group-12", 4), ("user-1", 5)] {
             town.to_room(room, number).await;
