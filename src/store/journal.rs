@@ -12,6 +12,7 @@ use super::folder::sync_folder;
 use super::log::Fault;
 #[cfg(test)]
 use super::log::failing;
+use super::redo::place;
 use crate::config::limits::JOURNAL_BYTES;
 
 pub(super) const FILE: &str = "townhall.journal";
@@ -78,7 +79,7 @@ impl Journal {
         failing::strike(&self.path)?;
         self.file.seek(SeekFrom::Start((HEADER.len() + self.at) as u64))?;
         self.file.write_all(record)?;
-        self.at += record.len();
+        self.at += place(record.len());
         Ok(())
     }
 

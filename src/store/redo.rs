@@ -13,6 +13,8 @@ use crate::config::limits::JOURNAL_RECORD_MAX_BYTES;
 const MARK: [u8; 4] = *b"\xC7row";
 /// Bytes before a record's content.
 const HEAD: usize = 28;
+/// Records begin at multiples of this many bytes, so that looking for one is quick.
+const STEP: usize = 16;
 /// Bytes before a change's own.
 const CHANGE_HEAD: usize = 9;
 
@@ -86,6 +88,11 @@ impl Redo {
     }
 }
 
+/// How much room a record of so many bytes takes.
+pub(super) fn place(record: usize) -> usize {
+    record.next_multiple_of(STEP)
+}
+
 fn sum(life: u64, serial: u64, length: u32, content: &[u8]) -> [u8; 4] {
     let mut sum = crc32c::crc32c(&life.to_le_bytes());
     sum = crc32c::crc32c_append(sum, &serial.to_le_bytes());
@@ -126,12 +133,11 @@ pub(super) fn tail(life: u64, after: u64, area: &[u8]) -> Result<(Vec<&[u8]>, u6
             tail.push(content);
         }
         last = Some(serial);
-        at += HEAD + content.len();
+        at += place(HEAD + content.len());
     }
     let last = last.unwrap_or(0).max(after);
     let rest = area.get(at..).unwrap_or_default();
-    let starts = rest.windows(MARK.len()).enumerate().filter(|(_, four)| **four == MARK);
-    for (start, _) in starts {
+    for start in (0..rest.len()).step_by(STEP) {
         if let Some((serial, _)) = rest.get(start..).and_then(|from| read(life, from))
             && serial > last
         {
