@@ -129,6 +129,11 @@ pub const SPACE_IDS_MAX: usize = 200_000;
 /// Rooms whose messages left the ring and of which it is known how far; beyond it less is known, and some who
 /// could be told that they missed nothing are told that they may have.
 pub const SPACE_GONE_ROOMS_MAX: usize = 50_000;
+/// Numbers of messages reserved on disk at once, so that a message may be heard before the disk has it; as many are
+/// left out after a kill.
+pub const SPACE_NUMBERS_AHEAD: u64 = 1_024;
+/// Stretches of such numbers remembered; the oldest are taken as one.
+pub const SPACE_LOST_MAX: usize = 64;
 /// Messages of one space on their way to the disk, in bytes; beyond it publishers are refused.
 pub const SPACE_UNSAVED_MAX_BYTES: usize = 32 * MIB;
 /// One commit of a space, in bytes.

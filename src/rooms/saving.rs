@@ -8,15 +8,11 @@ use std::collections::VecDeque;
 use std::future::pending;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
 use super::alarm::Alarm;
 use crate::config::limits::{COMMIT_ROWS_MAX, ROOM_UNSAVED_MAX_BYTES, SAVE_RETRY, SAVE_RETRY_DISK};
 use crate::id::{DocName, PeerId, Seq};
-use crate::store::{CommitError, Committed, Store, Write};
-
-/// Tells when a commit is on disk.
-pub(super) type Receipt = oneshot::Receiver<Result<Committed, CommitError>>;
+use crate::store::{CommitError, Committed, Receipt, Store, Write};
 
 struct Waiting {
     peer: PeerId,

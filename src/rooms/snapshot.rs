@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use super::alarm::Alarm;
-use super::saving::{Receipt, receipt};
+use super::saving::receipt;
 use crate::config::Realtime;
 use crate::config::limits::{SNAPSHOT_RETRY, SNAPSHOT_SPACING};
 use crate::id::DocName;
-use crate::store::{CommitError, Committed};
+use crate::store::{CommitError, Committed, Receipt};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Reason;
 

@@ -11,10 +11,9 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::merge;
-use super::saving::Receipt;
 use crate::config::limits::{ROOM_WORK_DIFFERENCES_MAX, ROOM_WORK_INLINE_MAX_BYTES};
 use crate::id::{DocName, PeerId, Seq};
-use crate::store::{Store, Write};
+use crate::store::{Receipt, Store, Write};
 use crate::wire::gate::{self, Known, Placement};
 
 /// Somebody who asks for what is missing beyond `have`; `None`: for everything.

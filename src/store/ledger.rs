@@ -101,10 +101,12 @@ impl Ledger {
     }
 
     /// Changes rows in one transaction, which is on disk when this returns `Ok`, and undone when `f` fails. After a
-    /// [`Fault::Journal`] the same may be tried again at once.
+    /// [`Fault::Journal`] the same may be tried again at once. `written` is called when it survives this program, if
+    /// that is before it is on disk.
     pub(super) fn write<T>(
         &mut self,
         engine: &Engine,
+        written: impl FnOnce(),
         f: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>,
     ) -> Result<T, WriteFault> {
         let mark = Mark { serial: self.mark.serial + 1, is_open: true, ..self.mark };
@@ -118,7 +120,7 @@ impl Ledger {
                 return Ok(((made, None), Lasting::Disk));
             }
             rows.put(&KEY_JOURNAL, &mark.seal())?;
-            self.record(&redo.record(mark.life, mark.serial))?;
+            self.record(&redo.record(mark.life, mark.serial), written)?;
             Ok(((made, Some(changed)), Lasting::Memory))
         });
         match done {
@@ -176,9 +178,13 @@ impl Ledger {
     }
 
     /// Puts a record on disk. A journal that fails is left alone from here on: the database takes everything itself.
-    fn record(&mut self, record: &[u8]) -> Result<(), Fault> {
+    fn record(&mut self, record: &[u8], written: impl FnOnce()) -> Result<(), Fault> {
         let Some(journal) = &mut self.journal else { return Ok(()) };
-        let Err(fault) = journal.append(record).and_then(|()| journal.sync()) else { return Ok(()) };
+        let done = journal.append(record).and_then(|()| {
+            written();
+            journal.sync()
+        });
+        let Err(fault) = done else { return Ok(()) };
         let file = journal.path().display();
         tracing::error!(%fault, %file, "the journal cannot be written and is not used any more");
         self.journal = None;

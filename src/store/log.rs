@@ -319,7 +319,7 @@ fn guarded<T>(f: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
 
 /// A disk that fails when a test says so.
 #[cfg(test)]
-pub(super) mod failing {
+pub(crate) mod failing {
     use std::collections::HashMap;
     use std::fs::OpenOptions;
     use std::io;

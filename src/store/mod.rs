@@ -16,6 +16,7 @@ mod snapshot;
 mod tests;
 mod writer;
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
@@ -29,6 +30,8 @@ use tokio::sync::{oneshot, watch};
 use self::apply::Change;
 use self::folder::Folder;
 use self::log::Fault;
+#[cfg(test)]
+pub(crate) use self::log::failing;
 use self::writer::{Handed, Shared, Writer};
 use crate::clock::Clock;
 use crate::config::limits::{READ_PAUSE, READ_TRIES, STOP_DEADLINE, WRITER_QUEUE, WRITER_QUEUE_BYTES};
@@ -113,6 +116,12 @@ pub struct Committed {
     /// The last row of the log after this commit's own rows.
     pub upto: Seq,
 }
+
+/// Tells when a commit is on disk.
+pub type Receipt = oneshot::Receiver<Result<Committed, CommitError>>;
+
+/// Tells when a commit is written.
+pub type Written = oneshot::Receiver<()>;
 
 /// A document as it lies on disk.
 #[derive(Debug, Clone, Default)]
@@ -220,10 +229,26 @@ impl Store {
     /// # Errors
     /// [`CommitError::Busy`] when too much waits already, [`CommitError::Closed`] after closing; nothing was handed
     /// over then.
-    pub fn commit(
+    pub fn commit(&self, writes: Vec<Write>) -> Result<Receipt, CommitError> {
+        self.hand_over(writes, None)
+    }
+
+    /// As [`Store::commit`], in two steps: the first receiver tells as soon as the changes are written, when they
+    /// survive the end of this program but not yet a power cut; the second one as there. A large commit has no first
+    /// step: its receiver ends without a word. A commit may fail after its first step.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn commit_in_steps(&self, writes: Vec<Write>) -> Result<(Written, Receipt), CommitError> {
+        let (written, told) = oneshot::channel();
+        Ok((told, self.hand_over(writes, Some(written))?))
+    }
+
+    fn hand_over(
         &self,
         writes: Vec<Write>,
-    ) -> Result<oneshot::Receiver<Result<Committed, CommitError>>, CommitError> {
+        written: Option<oneshot::Sender<()>>,
+    ) -> Result<Receipt, CommitError> {
         let changes: Vec<Change> = writes.into_iter().filter_map(|write| self.ready(write)).collect();
         let (reply, told) = oneshot::channel();
         let bytes = changes.iter().map(Change::len).sum();
@@ -238,7 +263,8 @@ impl Store {
         }
         shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         shared.metrics.writer_queue.inc_by(rows);
-        queue.try_send(Handed { changes, bytes, reply }).map_err(|refused| {
+        let written = Cell::new(written);
+        queue.try_send(Handed { changes, bytes, written, reply }).map_err(|refused| {
             shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
             shared.metrics.writer_queue.dec_by(rows);
             match refused {

@@ -3,6 +3,7 @@
 //! Owns the order of commits, the open file, and getting it to work again after a fault. Does not know what
 //! changes mean.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -31,11 +32,20 @@ const PROBE_INTERVAL: Duration = if cfg!(test) { Duration::from_millis(5) } else
 pub(super) type Reply = Result<Committed, CommitError>;
 
 /// Changes that are committed together, and who waits for them.
-#[derive(Debug)]
 pub(super) struct Handed {
     pub(super) changes: Vec<Change>,
     pub(super) bytes: usize,
+    /// Who wants to know when it is written, until it was told.
+    pub(super) written: Cell<Option<oneshot::Sender<()>>>,
     pub(super) reply: oneshot::Sender<Reply>,
+}
+
+impl Handed {
+    fn tell_written(&self) {
+        if let Some(written) = self.written.take() {
+            let _ = written.send(());
+        }
+    }
 }
 
 /// What the writer and the readers share.
@@ -218,8 +228,9 @@ impl Writer {
         while !batch.is_empty() {
             let watch = Stopwatch::start();
             let mut at = batch.len();
+            let written = || batch.iter().for_each(Handed::tell_written);
             let done = match self.shared.engine().as_ref() {
-                Some(engine) => self.ledger.write(engine, |rows| {
+                Some(engine) => self.ledger.write(engine, written, |rows| {
                     let mut applying = Applying::new(rows)?;
                     let mut tips = Vec::with_capacity(batch.len());
                     for (index, handed) in batch.iter().enumerate() {

@@ -18,13 +18,15 @@ use super::event::{MemberId, Room, Say, SpaceEvent};
 use super::ids::Ids;
 use super::load::{Start, load};
 use super::offset::offset;
-use super::outgoing::{Beside, Landed, Outgoing, SaidReply, answer, put_session};
+use super::outgoing::{Beside, Outgoing, SaidReply, put_session};
 use super::ring::{Found, Ring};
 use super::session::{Place, Sessions};
 use super::{Closed, Fullest, Join, Joined, Remembered, SpaceError, SpaceOptions, row};
 use crate::clock::Clock;
-use crate::config::limits::{COMMIT_ROWS_MAX, SPACE_BATCH_MAX, SPACE_CONFIRMED_MS, SPACE_FAREWELL_MAX};
-use crate::store::{CommitError, Store, Table, Write};
+use crate::config::limits::{
+    COMMIT_ROWS_MAX, SAVE_RETRY_DISK, SPACE_BATCH_MAX, SPACE_CONFIRMED_MS, SPACE_FAREWELL_MAX,
+};
+use crate::store::{Store, Table, Write};
 use crate::telemetry::Metrics;
 
 /// A window has this many ticks: messages and sessions go at this grain…
@@ -126,23 +128,25 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     let parts = Arc::new(parts);
-    let mut start = Some(start);
+    let mut start = start;
     loop {
-        let begun = match start.take() {
-            Some(start) => Ok(start),
-            None => parts.load().await,
-        };
-        let Ok(begun) = begun else {
-            tracing::error!(space = parts.name, "a space cannot start again from disk");
-            return;
-        };
-        let space = Actor::new(parts.clone(), begun);
+        let space = Actor::new(parts.clone(), start);
         let lived = AssertUnwindSafe(space.live(&mut commands, &stop)).catch_unwind().await;
-        if lived.is_ok() {
+        if matches!(lived, Ok(true)) {
             return;
         }
         parts.metrics.refuse("space_fault");
         tracing::error!(space = parts.name, "a space failed; it starts again from disk");
+        start = loop {
+            match parts.load().await {
+                Ok(start) => break start,
+                Err(error) => tracing::error!(space = parts.name, %error, "a space cannot start again yet"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(SAVE_RETRY_DISK) => {}
+            }
+        };
     }
 }
 
@@ -156,8 +160,10 @@ pub(super) struct Actor {
     pub(super) outgoing: Outgoing,
     /// The last number given.
     pub(super) seq: u64,
-    /// The last number handed out, or failed, before which all are.
+    /// The last number handed out, before which all are.
     pub(super) handed: u64,
+    /// The last number of them that is on disk.
+    pub(super) durable: u64,
     /// The offset of `handed`.
     pub(super) mark: Arc<str>,
     /// What had been handed out when, since members may not have received it yet.
@@ -167,9 +173,11 @@ pub(super) struct Actor {
     /// Members whose outbox was found closed.
     pub(super) cut_off: Vec<MemberId>,
     /// When the disk was last told that members are here.
-    alive_ms: u64,
+    pub(super) alive_ms: u64,
     /// It is time to bring the disk up to date with what left.
-    tidy: bool,
+    pub(super) tidy: bool,
+    /// Members heard what may not be kept: the space starts again from what the disk has.
+    pub(super) is_broken: bool,
 }
 
 impl Actor {
@@ -181,20 +189,23 @@ impl Actor {
             ring: start.ring,
             sessions: start.sessions,
             ids,
-            outgoing: Outgoing::new(parts.name),
+            outgoing: Outgoing::new(parts.name, start.numbers),
             seq: start.seq,
             handed: start.seq,
+            durable: start.seq,
             mark: offset(parts.name, start.seq),
             handed_at: VecDeque::new(),
             waiting: Vec::new(),
             cut_off: Vec::new(),
             alive_ms: 0,
             tidy: true,
+            is_broken: false,
             parts,
         }
     }
 
-    async fn live(mut self, commands: &mut mpsc::Receiver<Command>, stop: &CancellationToken) {
+    /// Lives on until it is to end; `false`: it is to start again.
+    async fn live(mut self, commands: &mut mpsc::Receiver<Command>, stop: &CancellationToken) -> bool {
         let mut tick = interval(self.tick());
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -202,14 +213,17 @@ impl Actor {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                landed = self.outgoing.next() => if let Some(landed) = landed {
-                    self.landed(landed);
+                came = self.outgoing.next() => if let Some(came) = came {
+                    self.came(came);
                 },
                 _ = tick.tick() => self.sweep(),
                 command = commands.recv() => match command {
                     Some(command) => first = Some(command),
                     None => break,
                 },
+            }
+            if self.is_broken {
+                return false;
             }
             let now_ms = self.now_ms();
             self.ring.trim(now_ms);
@@ -222,6 +236,7 @@ impl Actor {
         }
         commands.close();
         self.farewell().await;
+        true
     }
 
     /// Ends: nobody hears anything more, what is on its way is finished.
@@ -231,10 +246,14 @@ impl Actor {
         self.submit(self.now_ms());
         let _ = timeout(SPACE_FAREWELL_MAX, async {
             while !self.outgoing.is_done() {
-                if let Some(landed) = self.outgoing.next().await {
-                    self.landed(landed);
+                if let Some(came) = self.outgoing.next().await {
+                    self.came(came);
                 }
                 self.submit(self.now_ms());
+            }
+            let store = self.parts.store.as_ref().filter(|_| !self.is_broken);
+            if let Some(released) = store.and_then(|store| self.outgoing.release(store, self.seq)) {
+                let _ = released.await;
             }
         })
         .await;
@@ -305,7 +324,7 @@ impl Actor {
             if beside.is_none() && !self.outgoing.wants() {
                 return;
             }
-            if let Some(back) = self.outgoing.submit(&store, beside.unwrap_or_default()) {
+            if let Some(back) = self.outgoing.submit(&store, self.seq, beside.unwrap_or_default()) {
                 self.landed(back);
                 return;
             }
@@ -343,37 +362,11 @@ impl Actor {
         }
         if self.ring.left() >= LEFT_MAX || (self.tidy && self.ring.is_behind()) {
             // Numbers that are given but not on disk yet may be lost with the commit that carries them; never this one.
-            beside.left = Some(self.ring.leave_disk(self.handed, &mut beside.writes));
+            beside.left = Some(self.ring.leave_disk(self.durable, &mut beside.writes));
         }
         self.tidy = false;
         let is_empty = beside.writes.is_empty() && beside.waiting.is_empty();
         (!is_empty).then_some(beside)
-    }
-
-    /// A commit ended, one way or the other.
-    fn landed(&mut self, landed: Landed) {
-        let Landed { messages, beside, result } = landed;
-        match result {
-            Ok(()) => messages.into_iter().for_each(|pending| self.hand_out(pending)),
-            Err(ref error) => {
-                self.sessions.again(beside.marks);
-                if let Some(rooms) = beside.left {
-                    self.ring.again(rooms);
-                    self.tidy = true;
-                }
-                self.alive_ms = 0;
-                for pending in messages {
-                    self.ids.forget(pending.kept.id.as_deref());
-                    self.parts.count_said("not_kept");
-                    answer(pending.replies, &Err(SpaceError::NotKept(error.to_string())));
-                }
-            }
-        }
-        if matches!(result, Err(CommitError::Busy)) {
-            self.waiting.extend(beside.waiting);
-            return;
-        }
-        beside.waiting.into_iter().for_each(|waiting| _ = waiting.send(result.is_ok()));
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::actor::{Actor, Command};
 use super::event::{Except, Said, Say, SpaceEvent};
-use super::outgoing::{Pending, SaidReply, answer};
+use super::outgoing::SaidReply;
 use super::ring::{Kept, Spared};
 use super::{SpaceError, joining};
 use crate::config::limits::{
@@ -48,8 +48,8 @@ impl Actor {
             && let Some(before) = self.ids.get(id)
         {
             self.parts.count_said("repeated");
-            if let Some(pending) = before.and_then(|seq| self.outgoing.find(seq)) {
-                return pending.replies.push(reply);
+            if let Some(replies) = before.and_then(|seq| self.outgoing.find(seq)) {
+                return replies.push(reply);
             }
             return drop(reply.send(Ok(Said { seq: before, reached: 0, repeated: true })));
         }
@@ -134,21 +134,7 @@ impl Actor {
         self.give(&event, &say.to, &except)
     }
 
-    /// A message is on disk: from here on it is heard, now and by who comes back.
-    pub(super) fn hand_out(&mut self, pending: Pending) {
-        let Pending { kept, replies } = pending;
-        let event = kept.event(self.parts.name);
-        self.handed = kept.seq;
-        if let Some(mark) = &event.offset {
-            self.mark = mark.clone();
-        }
-        let reached = self.give(&event, &kept.to, &kept.except);
-        self.parts.count_said("kept");
-        answer(replies, &Ok(Said { seq: Some(kept.seq), reached, repeated: false }));
-        self.ring.add(kept, Arc::downgrade(&event));
-    }
-
-    fn give(&mut self, event: &Arc<SpaceEvent>, to: &[super::Room], except: &[Spared]) -> usize {
+    pub(super) fn give(&mut self, event: &Arc<SpaceEvent>, to: &[super::Room], except: &[Spared]) -> usize {
         let reached = self.crowd.give(event, to, except, &mut self.cut_off);
         self.parts.metrics.delivered.inc_by(reached as u64);
         reached

@@ -74,8 +74,8 @@ pub struct Say {
     pub body: Bytes,
     /// Binary parts that the body refers to.
     pub attachments: Vec<Bytes>,
-    /// Kept: gets a number, is on disk before anybody hears it, and is repeated for who was away. Otherwise it
-    /// passes.
+    /// Kept: gets a number, survives the program before anybody hears it, and is repeated for who was away.
+    /// Otherwise it passes.
     pub keep: bool,
     /// The publisher's key: said again with the same one within the window, it is answered and not said again.
     pub id: Option<String>,

@@ -160,7 +160,8 @@ impl Actor {
         let heard = match &since.offset {
             None => 0,
             Some(text) => {
-                offset::read(self.parts.name, text).filter(|seq| *seq <= self.handed).ok_or("bad_offset")?
+                let is_known = |seq: &u64| *seq <= self.handed && !self.outgoing.numbers.is_lost(*seq);
+                offset::read(self.parts.name, text).filter(is_known).ok_or("bad_offset")?
             }
         };
         let stays: HashSet<&Room> = match &join.old_rooms {

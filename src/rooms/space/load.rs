@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 
 use super::event::Room;
+use super::numbers::{Lost, Numbers};
 use super::ring::Ring;
 use super::row;
 use super::session::{Mark, Place, Session, Sessions};
@@ -22,6 +23,7 @@ const PAGE_ROWS: usize = 64;
 pub(super) struct Start {
     /// The last number given.
     pub(super) seq: u64,
+    pub(super) numbers: Numbers,
     pub(super) ring: Ring,
     pub(super) sessions: Sessions,
     /// Publishers' keys: when, which, and the message.
@@ -32,6 +34,7 @@ impl Start {
     pub(super) fn empty(space: &'static str, options: &SpaceOptions, metrics: &Metrics) -> Self {
         Self {
             seq: 0,
+            numbers: Numbers::new(space),
             ring: Ring::new(space, options, metrics),
             sessions: Sessions::new(options.sessions_max),
             ids: Vec::new(),
@@ -106,7 +109,21 @@ fn read(
         start.sessions.load(mark, session, read.away_ms == 0);
         Ok(())
     })?;
-    start.sessions.sweep(now_ms, options.window.as_millis() as u64);
+    let window_ms = options.window.as_millis() as u64;
+    start.sessions.sweep(now_ms, window_ms);
+    let mut lost = Vec::new();
+    each(store, Table::Messages, &row::first_lost(space), |rest, value| {
+        let last = rest.try_into().map(u64::from_be_bytes).map_err(|_| damaged("a lost number's key"))?;
+        let [first, at_ms] = row::read_numbers(value).ok_or_else(|| damaged("lost numbers"))?;
+        lost.push(Lost { first, last, at_ms });
+        Ok(())
+    })?;
+    let [reserved] = match store.get(Table::Messages, &row::key_reserved(space))? {
+        Some(reserved) => row::read_numbers(reserved).ok_or_else(|| damaged("its reserved number"))?,
+        None => [0],
+    };
+    let since_ms = now_ms.saturating_sub(window_ms);
+    (start.numbers, start.seq) = Numbers::load(space, reserved, lost, start.seq, now_ms, since_ms);
     Ok(start)
 }
 

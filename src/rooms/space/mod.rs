@@ -4,10 +4,12 @@
 //! can be taken up again, also after the program was killed. Does not know dialects, sockets, or what messages
 //! say.
 //!
-//! What is promised. A kept message is on disk before anybody hears it, and members hear kept messages in the
-//! order of their numbers. A number is given once, whatever happens to the program. Who takes a session up
-//! again hears every kept message of the rooms it was in and still may be in, since the last one it heard, once
-//! and in order; or is told that this is not possible. A message that passes is heard by who is here.
+//! What is promised. A kept message is heard once it survives the end of this program, and its publisher is answered
+//! once the disk has confirmed it; should the computer's power fail in between, some may have heard what is not kept.
+//! Members hear kept messages in the order of their numbers. A number is given once, whatever happens to the program
+//! or the computer. Who takes a session up again hears every kept message of the rooms it was in and still may be in,
+//! since the last one it heard, once and in order; or is told that this is not possible, as is who heard a message
+//! that is not kept after all. A message that passes is heard by who is here.
 
 mod actor;
 mod answering;
@@ -15,8 +17,10 @@ mod crowd;
 mod event;
 mod ids;
 mod joining;
+mod landing;
 mod load;
 mod missed;
+mod numbers;
 mod offset;
 mod outbox;
 mod outgoing;
@@ -69,7 +73,8 @@ pub enum SpaceError {
     /// Too much waits to be written to disk.
     #[error("too much waits to be kept; try again a little later")]
     Busy,
-    /// The message should be kept and the disk does not take it: nobody hears it.
+    /// The message should be kept and the disk does not take it. Nobody hears it, but for those who had it a moment
+    /// before the disk failed: their connections are closed, and they come back.
     #[error("the message could not be kept: {0}")]
     NotKept(String),
     /// What was missed is not there any more: whoever was to hear it has to come back, and is told.
@@ -254,7 +259,7 @@ impl Space {
     /// Says something. A kept message is on disk when this returns.
     ///
     /// # Errors
-    /// When it is too large, or should be kept and cannot be: then nobody hears it.
+    /// When it is too large, or should be kept and cannot be.
     pub async fn say(&self, say: Say) -> Result<Said, SpaceError> {
         self.begin_to_say(say).await?.await
     }

@@ -18,7 +18,9 @@ const FORMAT: u8 = 1;
 const KIND_ALIVE: u8 = b'a';
 const KIND_GONE: u8 = b'g';
 const KIND_HEAD: u8 = b'h';
+const KIND_LOST: u8 = b'l';
 const KIND_MESSAGE: u8 = b'm';
+const KIND_RESERVED: u8 = b'r';
 const KIND_SESSION: u8 = b's';
 
 fn key(space: &str, kind: u8, rest: &[u8]) -> Bytes {
@@ -51,6 +53,16 @@ pub(super) fn key_head(space: &str) -> Bytes {
     key(space, KIND_HEAD, &[])
 }
 
+/// The key of the last number that is reserved.
+pub(super) fn key_reserved(space: &str) -> Bytes {
+    key(space, KIND_RESERVED, &[])
+}
+
+/// The key of numbers that were lost, by the last of them.
+pub(super) fn key_lost(space: &str, last: u64) -> Bytes {
+    key(space, KIND_LOST, &last.to_be_bytes())
+}
+
 /// The key of when members were last known to be here.
 pub(super) fn key_alive(space: &str) -> Bytes {
     key(space, KIND_ALIVE, &[])
@@ -59,6 +71,11 @@ pub(super) fn key_alive(space: &str) -> Bytes {
 /// Where rows of one kind begin.
 pub(super) fn first_message(space: &str) -> Bytes {
     key(space, KIND_MESSAGE, &[])
+}
+
+/// Where lost numbers begin.
+pub(super) fn first_lost(space: &str) -> Bytes {
+    key(space, KIND_LOST, &[])
 }
 
 /// Where sessions begin.
