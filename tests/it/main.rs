@@ -33,6 +33,7 @@ mod scribe;
 mod sio;
 mod sio_clients;
 mod sio_codecs;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))]
 mod sio_hostile;
 mod sio_rules;
 mod slow;

@@ -139,6 +139,30 @@ async fn a_session_has_one_websocket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn requests_that_overtake_each_other_are_answered_as_if_they_had_not() {
+    let channels = echo().await;
+    // The client closes while it waits; its word arrives first.
+    let sid = channels.session().await;
+    let (closed, asked) = tokio::join!(channels.post(&sid, "1"), async {
+        sleep(Duration::from_millis(3)).await;
+        channels.poll(&sid).await
+    });
+    assert_eq!((closed.text().as_str(), asked.text().as_str()), ("ok", "6"));
+    assert!(is_over(&channels, &sid).await);
+    // Whoever moves to a WebSocket without waiting for its requests is told by them that it has moved.
+    let sid = channels.session().await;
+    let mut wire = channels.socket(&format!("&sid={sid}")).await;
+    let (asked, ()) = tokio::join!(channels.poll(&sid), async {
+        sleep(Duration::from_millis(30)).await;
+        wire.say("2probe").await;
+        wire.say("5").await;
+    });
+    assert_eq!((asked.status, asked.text().as_str()), (400, "{\"code\":3,\"message\":\"Bad request\"}"));
+    wire.say("4moved").await;
+    assert_eq!((wire.text().await.as_str(), wire.text().await.as_str()), ("3probe", "4moved"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn signs_of_life_that_nobody_asked_for_and_noops_are_no_fault() {
     let channels = echo().await;
     let mut wire = channels.open().await;

@@ -27,6 +27,9 @@ use townhall::telemetry::Metrics;
 
 /// The namespaces of the suites.
 const NAMESPACES: [&str; 2] = ["/", "/custom"];
+/// What follows the answer to CONNECT follows this much later: the suites begin to listen for it only once they have
+/// read the answer, and do not hear what comes in the same packet.
+const AFTERWARDS: Duration = Duration::from_millis(15);
 /// The largest message that the WebSocket suites send back and forth.
 const ECHO_MAX_BYTES: usize = 64 * MIB;
 
@@ -64,8 +67,11 @@ impl Dialect for Echo {
 
     fn joined<'a>(&'a self, peer: &'a Peer, _recovered: bool) -> Later<'a, ()> {
         Box::pin(async move {
-            let auth = peer.state::<String>().cloned().unwrap_or_default();
-            peer.emit("auth", &Arguments { text: auth.into(), attachments: Vec::new() });
+            let (peer, auth) = (peer.clone(), peer.state::<String>().cloned().unwrap_or_default());
+            tokio::spawn(async move {
+                tokio::time::sleep(AFTERWARDS).await;
+                peer.emit("auth", &Arguments { text: auth.into(), attachments: Vec::new() });
+            });
         })
     }
 

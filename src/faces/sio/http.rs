@@ -27,6 +27,9 @@ use crate::wire::engineio::{self, Handshake, Packet, SEPARATOR};
 /// While a WebSocket shows that it works, a waiting request is let go after this long.
 const PROBE_PAUSE: Duration = Duration::from_millis(100);
 
+/// Two requests that overtake each other arrive this far apart at most.
+const LAST_REQUEST: Duration = Duration::from_millis(20);
+
 /// A refusal, with the reference server's numbers and words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
@@ -158,7 +161,6 @@ async fn poll(session: &Arc<Session>, caller: &Caller) -> Response {
         session.close(Reason::Overlap);
         return Refusal::Request.into_response();
     };
-    let began = session.transport();
     let body = loop {
         match session.take_now() {
             Ok(frames) if frames.is_empty() => {}
@@ -170,8 +172,8 @@ async fn poll(session: &Arc<Session>, caller: &Caller) -> Response {
         let patience = match transport {
             Transport::Polling => REQUEST_DEADLINE,
             Transport::Probing => PROBE_PAUSE,
-            Transport::WebSocket if began == Transport::Polling => break noop(),
-            // The client has moved, and asks here all the same.
+            // The client has moved, and asks here all the same: one that waits for its requests before it moves does
+            // not.
             Transport::WebSocket => {
                 request.done();
                 return Refusal::Request.into_response();
@@ -244,6 +246,9 @@ async fn take(
     for packet in engineio::payload(text) {
         session.room(REQUEST_DEADLINE).await;
         if let Err(reason) = session.hear(packet).await {
+            if reason == Reason::Closed {
+                last_request(session).await;
+            }
             session.close(reason);
             match reason {
                 Reason::Closed => break,
@@ -261,6 +266,16 @@ async fn take(
     }
     request.done();
     Ok(([(header::CONTENT_TYPE, "text/html")], "ok").into_response())
+}
+
+/// Waits a moment for the request that is to hear of the end: the client sent it before, on another connection.
+async fn last_request(session: &Session) {
+    let asked = async {
+        while !session.is_asked() {
+            tokio::time::sleep(LAST_REQUEST / 10).await;
+        }
+    };
+    let _ = timeout(LAST_REQUEST, asked).await;
 }
 
 /// A body of at most `most` bytes. More is read and let go, a few times over: a client that is still sending does not

@@ -226,6 +226,11 @@ impl Session {
         Some(Request { session: self, poll, done: false })
     }
 
+    /// Whether a request waits for something to say.
+    pub(super) fn is_asked(&self) -> bool {
+        self.out().polling
+    }
+
     /// A WebSocket shows that it works: requests are let go. `false`: there is one already.
     pub(super) fn begin_probe(&self) -> bool {
         self.move_to(Transport::Polling, Transport::Probing)
