@@ -289,8 +289,10 @@ pub const IDLE_DEAD: Duration = Duration::from_secs(45);
 pub const SOCKET_TICK: Duration = Duration::from_secs(5);
 /// A Yjs client that hears nothing for 30 s reconnects; after this long a silent room says something small.
 pub const QUIET_MAX: Duration = Duration::from_secs(15);
-/// Read buffer and write buffer of one socket, in bytes, each: a town has many idle ones.
-pub const SOCKET_BUFFER_BYTES: usize = 4 * KIB;
+/// Read buffer of one socket, in bytes: a town has many idle ones. A longer message has room of its own while it is read.
+pub const SOCKET_BUFFER_BYTES: usize = KIB;
+/// One thing kept for somebody who was refused and may try again, in bytes.
+pub const DENIED_KEPT_MAX_BYTES: usize = 4 * KIB;
 /// A closed socket is read this long for the other side's goodbye.
 pub const CLOSE_LINGER: Duration = Duration::from_secs(1);
 /// Frames of one socket that cannot be read, before it is closed.

@@ -3,7 +3,7 @@
 //! Owns the order of what a socket hears and the bound on what waits for it. A reader that falls behind loses queued
 //! edits and is told so, once; answers to its own edits are never lost. Does not know sockets, frames or documents.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -22,7 +22,7 @@ use crate::telemetry::Metrics;
 const SLOT_BYTES: usize = 64;
 
 /// Places that an empty queue keeps ready.
-const SLOTS_KEPT: usize = 32;
+const SLOTS_KEPT: usize = 4;
 
 /// An edit as the room numbers it: `first` is the number of the first edit inside.
 #[derive(Clone)]
@@ -46,7 +46,8 @@ struct Queue {
     slots: VecDeque<(PeerId, Slot)>,
     /// What the slots that may be dropped cost together.
     bytes: usize,
-    peers: HashMap<PeerId, Due>,
+    /// Few: one, for most sockets.
+    peers: Vec<(PeerId, Due)>,
     behind: Option<Stopwatch>,
     /// Who takes, while nothing is there; woken once.
     waiting: Option<Waker>,
@@ -177,13 +178,16 @@ impl Outbox {
 
     /// From now on things may be queued for this peer.
     pub(super) fn admit(&self, peer: PeerId) {
-        self.lock().peers.insert(peer, Due::default());
+        let mut queue = self.lock();
+        queue.forget(peer);
+        queue.peers.reserve_exact(1);
+        queue.peers.push((peer, Due::default()));
     }
 
     /// Drops everything queued for this peer; later words to it go nowhere.
     pub(super) fn forget(&self, peer: PeerId) {
         self.change(|queue| {
-            queue.peers.remove(&peer);
+            queue.forget(peer);
             let mut freed = 0;
             queue.slots.retain(|(of, slot)| {
                 if *of == peer && slot.counts() {
@@ -270,7 +274,7 @@ impl Outbox {
     /// The reader is going to hear everything from here on: which edit was the first it missed, if it missed any.
     pub(super) fn catch_up(&self, peer: PeerId) -> Option<u64> {
         let mut queue = self.lock();
-        let missed = queue.peers.get_mut(&peer).and_then(|due| due.missed.take());
+        let missed = queue.due(peer).and_then(|due| due.missed.take());
         queue.settle_behind();
         missed
     }
@@ -296,9 +300,17 @@ impl Outbox {
 }
 
 impl Queue {
+    fn due(&mut self, peer: PeerId) -> Option<&mut Due> {
+        due(&mut self.peers, peer)
+    }
+
+    fn forget(&mut self, peer: PeerId) {
+        self.peers.retain(|(of, _)| *of != peer);
+    }
+
     /// Queues something that counts against the bound.
     fn put(&mut self, peer: PeerId, slot: Slot) {
-        let Some(due) = self.peers.get_mut(&peer) else { return };
+        let Some(due) = self.due(peer) else { return };
         if let (Some(missed), Slot::Edited { first, .. }) = (&mut due.missed, &slot) {
             *missed = (*missed).min(*first);
         }
@@ -314,7 +326,7 @@ impl Queue {
 
     /// Queues something that exists at most once for a peer; `note` says whether it needs a place.
     fn once(&mut self, peer: PeerId, slot: Slot, note: impl FnOnce(&mut Due) -> bool) {
-        let Some(due) = self.peers.get_mut(&peer) else { return };
+        let Some(due) = self.due(peer) else { return };
         if note(due) {
             self.slots.push_back((peer, slot));
         }
@@ -331,7 +343,7 @@ impl Queue {
                 _ => return true,
             };
             *bytes -= slot.cost();
-            if let Some(due) = peers.get_mut(peer) {
+            if let Some(due) = due(peers, *peer) {
                 if due.missed.is_none() {
                     concerned.push(*peer);
                 }
@@ -347,19 +359,19 @@ impl Queue {
                 self.bytes -= slot.cost();
             }
         }
-        if self.peers.values().any(|due| due.missed.is_some()) {
+        if self.peers.iter().any(|(_, due)| due.missed.is_some()) {
             self.behind.get_or_insert_with(Stopwatch::start);
         }
     }
 
     fn settle_behind(&mut self) {
-        if self.peers.values().all(|due| due.missed.is_none()) {
+        if self.peers.iter().all(|(_, due)| due.missed.is_none()) {
             self.behind = None;
         }
     }
 
     fn event(&mut self, peer: PeerId, slot: Slot) -> Option<Event> {
-        let due = self.peers.get_mut(&peer)?;
+        let due = self.due(peer)?;
         Some(match slot {
             Slot::Synced => due.synced.take().map(|(update, have)| Event::Synced { update, have })?,
             Slot::Everyone => Event::Present(due.everyone.take()?),
@@ -375,6 +387,10 @@ impl Queue {
             Slot::Gone(why) => Event::Gone(why),
         })
     }
+}
+
+fn due(peers: &mut [(PeerId, Due)], peer: PeerId) -> Option<&mut Due> {
+    peers.iter_mut().find_map(|(of, due)| (*of == peer).then_some(due))
 }
 
 impl Drop for Shared {

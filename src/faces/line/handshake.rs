@@ -73,7 +73,7 @@ impl Handshake {
             // A client that went away during the handshake is nobody's loss.
             let upgraded = upgrade.await.ok();
             if let Some(line) = upgraded.and_then(|upgraded| Line::new(upgraded, most)) {
-                talk(line).await;
+                Box::pin(talk(line)).await; // beside this task, which began smaller
             }
         });
         let headers = [

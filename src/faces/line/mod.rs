@@ -110,6 +110,9 @@ impl Line {
         if self.lost.is_some() || self.wire.ended(cx) {
             return Poll::Ready(Err(Fault::Closed));
         }
+        if self.wire.is_drained() && self.wire.poll_readable(cx).is_pending() {
+            return Poll::Pending;
+        }
         let fault = match self.codec.read(&mut Glance(&mut self.wire, cx)) {
             Ok(Message::Text(text)) => return Poll::Ready(Ok(Heard::Text(text))),
             Ok(Message::Binary(bytes)) => return Poll::Ready(Ok(Heard::Binary(bytes))),
@@ -192,12 +195,12 @@ impl Line {
 
     /// Says why it ends, if there is a why, and lingers until the other side has read it: a line dropped with unread
     /// bytes on it is reset, and the reason is lost on the way.
-    pub(in crate::faces) async fn close(mut self, why: Option<(u16, &'static str)>) {
+    pub(in crate::faces) async fn close(&mut self, why: Option<(u16, &'static str)>) {
         if self.torn {
             return;
         }
         self.wire.allowance = Some(MESSAGE_MAX_BYTES);
-        let _ = timeout(CLOSE_LINGER, self.say_goodbye(why)).await;
+        let _ = Box::pin(timeout(CLOSE_LINGER, self.say_goodbye(why))).await;
     }
 
     async fn say_goodbye(&mut self, why: Option<(u16, &'static str)>) {

@@ -21,6 +21,10 @@ pub(super) struct Wire {
     end: Pin<Box<WaitForCancellationFutureOwned>>,
     /// How many bytes may still be read; `None`: any number.
     pub(super) allowance: Option<usize>,
+    /// All that came was read, when somebody looked last.
+    drained: bool,
+    /// Something that was to be written had to wait.
+    held_up: bool,
     _seat: Arc<Seat>,
 }
 
@@ -36,12 +40,22 @@ pub(super) struct Progress {
 impl Wire {
     pub(super) fn new(stream: DoorStream, allowance: usize) -> Self {
         let (tcp, end, seat) = stream.into_parts();
-        Self { tcp, end, allowance: Some(allowance), _seat: seat }
+        Self { tcp, end, allowance: Some(allowance), drained: false, held_up: false, _seat: seat }
     }
 
     /// Whether the door takes the connection away.
     pub(super) fn ended(&mut self, cx: &mut Context<'_>) -> bool {
         self.end.as_mut().poll(cx).is_ready()
+    }
+
+    /// Whether there is nothing to do for who reads before something comes.
+    pub(super) fn is_drained(&self) -> bool {
+        self.drained && !self.held_up
+    }
+
+    /// Ready when something may have come.
+    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.tcp.poll_read_ready(cx).map(|_| ()) // what is wrong is found out by reading
     }
 
     /// Writes all pieces, one behind the other.
@@ -120,7 +134,9 @@ impl Read for Glance<'_, '_> {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         let mut buf = ReadBuf::new(buf);
-        now(Pin::new(&mut wire.tcp).poll_read(cx, &mut buf))?;
+        let poll = Pin::new(&mut wire.tcp).poll_read(cx, &mut buf);
+        wire.drained = poll.is_pending();
+        now(poll)?;
         let read = buf.filled().len();
         wire.allowance = wire.allowance.map(|left| left.saturating_sub(read));
         Ok(read)
@@ -129,7 +145,9 @@ impl Read for Glance<'_, '_> {
 
 impl Write for Glance<'_, '_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        now(Pin::new(&mut self.0.tcp).poll_write(self.1, buf))
+        let poll = Pin::new(&mut self.0.tcp).poll_write(self.1, buf);
+        self.0.held_up = poll.is_pending();
+        now(poll)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -90,11 +90,7 @@ impl Floor {
                 return None;
             }
         }
-        let SioOptions { ping_interval, ping_timeout, connect_deadline, .. } = self.options;
-        tokio::spawn(Session::heartbeat(Arc::downgrade(&session), ping_interval, ping_timeout));
-        if !session.is_trusted() {
-            tokio::spawn(Session::deadline(Arc::downgrade(&session), connect_deadline));
-        }
+        tokio::spawn(Session::watch(Arc::downgrade(&session)));
         Some(session)
     }
 

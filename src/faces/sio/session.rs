@@ -283,39 +283,47 @@ impl Session {
         }
     }
 
-    /// Asks for signs of life, and ends the session when none comes.
-    pub(super) async fn heartbeat(session: Weak<Self>, interval: Duration, patience: Duration) {
+    /// How long it has to come in, how often it is asked for a sign of life, and how long it has to give it.
+    fn times(&self) -> (Duration, Duration, Duration) {
+        let options = &self.floor.options;
+        (options.connect_deadline, options.ping_interval, options.ping_timeout)
+    }
+
+    /// Asks for signs of life, and ends the session when none comes, or when nobody came in in time.
+    pub(super) async fn watch(session: Weak<Self>) {
+        let Some(end) = session.upgrade().map(|session| session.end.clone()) else { return };
+        let Some((mut late, interval, patience)) = session.upgrade().map(|session| session.times()) else {
+            return;
+        };
+        let mut silent = interval;
         loop {
-            let Some(end) = session.upgrade().map(|session| session.end.clone()) else { return };
-            if timeout(interval, end.cancelled()).await.is_ok() {
+            let pause = late.min(silent);
+            if timeout(pause, end.cancelled()).await.is_ok() {
                 return;
             }
             let Some(session) = session.upgrade() else { return };
-            if Talk::is_stuck(&session) {
-                return session.close(Reason::Unfinished);
-            }
-            session.signal(&Packet::Ping(""));
-            tokio::select! {
-                answered = timeout(patience, session.pong.notified()) => {
-                    if answered.is_err() {
-                        return session.close(Reason::PingTimeout);
-                    }
+            (late, silent) = (late - pause, silent - pause);
+            if late.is_zero() {
+                if !session.is_trusted() {
+                    return session.close(Reason::Late);
                 }
-                () = end.cancelled() => return,
+                late = Duration::MAX;
             }
-        }
-    }
-
-    /// Ends the session when nobody came in in time.
-    pub(super) async fn deadline(session: Weak<Self>, deadline: Duration) {
-        let Some(end) = session.upgrade().map(|session| session.end.clone()) else { return };
-        if timeout(deadline, end.cancelled()).await.is_ok() {
-            return;
-        }
-        if let Some(session) = session.upgrade()
-            && !session.is_trusted()
-        {
-            session.close(Reason::Late);
+            if silent.is_zero() {
+                if Talk::is_stuck(&session) {
+                    return session.close(Reason::Unfinished);
+                }
+                session.signal(&Packet::Ping(""));
+                tokio::select! {
+                    answered = timeout(patience, session.pong.notified()) => {
+                        if answered.is_err() {
+                            return session.close(Reason::PingTimeout);
+                        }
+                    }
+                    () = end.cancelled() => return,
+                }
+                silent = interval;
+            }
         }
     }
 

@@ -37,13 +37,17 @@ impl Reason {
 }
 
 /// Carries a session from its beginning.
-pub(super) async fn open(session: Arc<Session>, line: Line, caller: Caller) {
-    let mut carrier = Carrier { session, line, handling: None, listened: false };
-    let reason = carrier.carry(&caller).await;
-    let Carrier { session, line, handling, .. } = carrier;
-    drop(handling);
-    session.close(reason);
-    line.close(session.over().unwrap_or(reason).words()).await;
+pub(super) fn open(session: Arc<Session>, line: Line, caller: Caller) -> impl Future<Output = ()> + Send {
+    // In one place: what a future is given and what it makes of it are two.
+    let mut carrier =
+        Box::new(Carrier { session, line, caller, known: false, handling: None, listened: false });
+    async move {
+        let reason = carrier.carry().await;
+        carrier.handling = None;
+        carrier.session.close(reason);
+        let reason = carrier.session.over().unwrap_or(reason);
+        carrier.line.close(reason.words()).await;
+    }
 }
 
 /// Shows that the WebSocket works, and takes a polling session over.
@@ -89,6 +93,9 @@ async fn listen(session: &Session, line: &mut Line, wanted: &Packet<'static>) ->
 struct Carrier {
     session: Arc<Session>,
     line: Line,
+    caller: Caller,
+    /// The door was told that somebody came in.
+    known: bool,
     handling: Option<Handling>,
     /// The last turn was the client's: now it is the session's, if that has something to say.
     listened: bool,
@@ -106,12 +113,11 @@ enum Turn {
 
 impl Carrier {
     /// Carries the session until it is over; why.
-    async fn carry(&mut self, caller: &Caller) -> Reason {
-        let mut known = false;
+    async fn carry(&mut self) -> Reason {
         loop {
-            if !known && self.session.is_trusted() {
-                known = true;
-                caller.authenticated();
+            if !self.known && self.session.is_trusted() {
+                self.known = true;
+                self.caller.authenticated();
                 self.line.trust();
             }
             let turned = match poll_fn(|cx| self.poll_turn(cx)).await {

@@ -96,6 +96,7 @@ impl Addresses {
             return Err(TooMany);
         }
         // A copy: the address of a frame shares the read buffer, and this one stays.
+        self.0.reserve_exact(1); // mostly this is all of them
         self.0.push(Slot { address: Address::new(address.as_str()), state });
         Ok(None)
     }

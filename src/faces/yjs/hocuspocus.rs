@@ -18,7 +18,7 @@ use super::session::{Dialect, talk};
 use super::{YJS_HOCUSPOCUS, keep, notice};
 use crate::auth::{Asker, Grant};
 use crate::config::limits::{
-    ADDRESS_MAX_BYTES, DENIALS_PER_SOCKET_MAX, MESSAGE_MAX_BYTES, ROOM_TOLD_MAX_BYTES, SOCKET_BUFFER_BYTES,
+    ADDRESS_MAX_BYTES, DENIALS_PER_SOCKET_MAX, DENIED_KEPT_MAX_BYTES, MESSAGE_MAX_BYTES, ROOM_TOLD_MAX_BYTES,
     UNAUTHENTICATED_MAX_BYTES, UNAUTHENTICATED_MAX_MESSAGES, UNREADABLE_FRAMES_MAX,
 };
 use crate::faces::Caller;
@@ -376,5 +376,5 @@ fn say_often(say: &mut Say, times: u32, frame: &Bytes) {
 
 /// What may be kept for somebody who is not let in.
 fn small(bytes: Bytes) -> Option<Bytes> {
-    Some(bytes).filter(|bytes| bytes.len() <= SOCKET_BUFFER_BYTES).map(keep)
+    Some(bytes).filter(|bytes| bytes.len() <= DENIED_KEPT_MAX_BYTES).map(keep)
 }

@@ -66,16 +66,23 @@ pub(super) trait Dialect: Send {
 }
 
 /// Talks until one side closes. The peers leave their rooms before the goodbyes, so that nobody sees a ghost.
-pub(super) async fn talk<D: Dialect>(line: Line, dialect: D, outbox: Outbox, metrics: Metrics) {
-    let mut session = Session::new(line, dialect, outbox, metrics);
-    let closing = D::closing(session.run().await);
-    let Session { line, dialect, outbox, .. } = session;
-    drop(dialect);
-    drop(outbox);
-    if let Closing::Code(code, reason) = closing {
-        tracing::debug!(code, reason, "closing a socket");
+pub(super) fn talk<D: Dialect>(
+    line: Line,
+    dialect: D,
+    outbox: Outbox,
+    metrics: Metrics,
+) -> impl Future<Output = ()> + Send {
+    // In one place: what a future is given and what it makes of it are two.
+    let mut session = Box::new(Session::new(line, dialect, outbox, metrics));
+    async move {
+        let closing = D::closing(session.run().await);
+        drop(session.dialect);
+        drop(session.outbox);
+        if let Closing::Code(code, reason) = closing {
+            tracing::debug!(code, reason, "closing a socket");
+        }
+        session.line.close(closing.words()).await;
     }
-    line.close(closing.words()).await;
 }
 
 struct Session<D> {
