@@ -6,6 +6,8 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
+mod channels;
+mod ear;
 #[path = "../it/harness/hocus.rs"]
 #[expect(dead_code, reason = "shared with the tests")]
 mod hocus;
@@ -16,7 +18,7 @@ mod typist;
 use std::time::{Duration, Instant};
 
 use hocus::{Heard, Hocus};
-use office::Office;
+use office::{Measured, Office};
 use tokio::task::JoinSet;
 use typist::Typist;
 
@@ -36,6 +38,9 @@ fn main() {
         }
         if asked_for("idle") {
             idle().await;
+        }
+        if asked_for("channels") {
+            channels::figures().await;
         }
         if asked_for("cold_join") {
             cold_join().await;
@@ -119,6 +124,7 @@ async fn fan_out(rooms: u64, pause: Duration) {
         let (writer, _) = Hocus::join(office.port, &doc, &office.token).await.unwrap();
         writers.spawn(type_to_the_end(writer, edits, pause));
     }
+    let said = office.counted("townhall_messages_out_total").await;
     let before = office.cpu();
     let start = Instant::now();
     writers.join_all().await;
@@ -129,6 +135,8 @@ async fn fan_out(rooms: u64, pause: Duration) {
         &format!("{:.2} CPU-s", cpu_s * 100_000.0 / delivered as f64),
         "<= 0.8 CPU-s",
     );
+    let said = office.counted("townhall_messages_out_total").await - said;
+    line("  messages that went out for them", &said.to_string(), "");
     line(
         "  deliveries made / owed, in",
         &format!("{delivered} / {} in {:.1} s", edits * 50 * rooms as usize, start.elapsed().as_secs_f64()),

@@ -63,20 +63,54 @@ impl Office {
         self.port = port;
     }
 
+    /// The token with which the administrator's page comes to the channels, known to the office from now on.
+    pub(crate) async fn channel_token(&self) -> String {
+        let (url, bearer) = (format!("http://127.0.0.1:{}/api/v1/boot/site", self.port), self.token.clone());
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut answer =
+                ureq::get(url).header("authorization", format!("Bearer {bearer}")).call().unwrap();
+            answer.body_mut().read_json::<serde_json::Value>().unwrap()
+        });
+        asked.await.unwrap()["channel_token"].as_str().unwrap().to_owned()
+    }
+
+    /// A figure as the office itself counts it.
+    pub(crate) async fn counted(&self, name: &str) -> u64 {
+        let url = format!("http://127.0.0.1:{}/metrics", self.port);
+        let asked = tokio::task::spawn_blocking(move || {
+            ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap()
+        });
+        let text = asked.await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+    }
+}
+
+/// A program whose processor time and memory are read.
+pub(crate) trait Measured {
+    /// Its process.
+    fn id(&self) -> u32;
+
     /// Resident memory in KiB; 0 where it cannot be read.
-    pub(crate) fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+    fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
         let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
         line.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or(0)
     }
 
     /// Processor time used so far; zero where it cannot be read.
-    pub(crate) fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+    fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
         let after_name = stat.rsplit(')').next().unwrap_or("");
         let ticks: u64 =
             after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
         Duration::from_millis(ticks * 10)
+    }
+}
+
+impl Measured for Office {
+    fn id(&self) -> u32 {
+        self.child.id()
     }
 }
 

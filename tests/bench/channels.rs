@@ -1,0 +1,229 @@
+//! The channels' figures, and the same work done by the reference server in Node where that is installed.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::ear::{Ear, Times};
+use super::office::{Measured, Office};
+use super::{line, percentile};
+
+const CLIENTS: usize = 1_000;
+const AT_ONCE: usize = 64;
+const MESSAGE_BYTES: usize = 2_000;
+const MESSAGES: usize = 160;
+const PER_S: usize = 20;
+
+/// A server with everybody in `group-1`.
+struct Server<'a> {
+    process: &'a dyn Measured,
+    port: u16,
+    /// What clients bring.
+    query: String,
+    /// A publication's request line and headers, and what is around its message.
+    head: String,
+    around: (&'static str, &'static str),
+}
+
+/// What it cost.
+struct Cost {
+    connect_ms: f64,
+    idle_kib: f64,
+    cpu_s: f64,
+    late_ms: (f64, f64),
+    heard: usize,
+}
+
+/// Ours, then Node's, then both side by side.
+pub(crate) async fn figures() {
+    let office = Office::start().await;
+    let ours = measure(&office_server(&office, &office.channel_token().await)).await;
+    drop(office);
+    let node = Node::start();
+    let theirs = match &node {
+        Some(node) => Some(measure(&node.server()).await),
+        None => None,
+    };
+    let beside = |ours: f64, of: fn(&Cost) -> f64, unit: &str| match &theirs {
+        Some(theirs) => format!("{ours:.2} / {:.2} {unit}, {:.2}x", of(theirs), ours / of(theirs)),
+        None => format!("{ours:.2} {unit}"),
+    };
+    let both = |of: fn(&Cost) -> f64, unit: &str| beside(of(&ours), of, unit);
+    println!("channels: {CLIENTS} clients in a room, {MESSAGE_BYTES} bytes, {PER_S}/s; ours / Node's, ratio");
+    line("  per 100,000 deliveries", &both(|cost| cost.cpu_s, "CPU-s"), "<= 0.80 CPU-s");
+    line("  heard", &format!("{} of {}", ours.heard, CLIENTS * MESSAGES), "all");
+    line("  published by HTTP to heard, p50", &both(|cost| cost.late_ms.0, "ms"), "");
+    line("  published by HTTP to heard, p99", &both(|cost| cost.late_ms.1, "ms"), "");
+    line("  per connect", &both(|cost| cost.connect_ms, "CPU-ms"), "<= 0.08 CPU-ms");
+    line("  memory per idle connection", &both(|cost| cost.idle_kib, "KB"), "<= 10 KB");
+}
+
+fn office_server<'a>(office: &'a Office, channel_token: &str) -> Server<'a> {
+    Server {
+        process: office,
+        port: office.port,
+        query: format!("&channel_token={channel_token}"),
+        head: format!("POST /api/v1/channels HTTP/1.1\r\nAuthorization: Bearer {}\r\n", office.token),
+        around: (r#"{"channel":"/records","message":"#, "}"),
+    }
+}
+
+async fn measure(server: &Server<'_>) -> Cost {
+    // What is loaded once is not a connection's.
+    let first = Ear::connect(server.port, &server.query).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (cpu, kib) = (server.process.cpu(), server.process.resident_kib());
+    let ears = connect(server).await;
+    let connect_ms = (server.process.cpu() - cpu).as_secs_f64() * 1000.0 / CLIENTS as f64;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let idle_kib = server.process.resident_kib().saturating_sub(kib) as f64 / CLIENTS as f64;
+    drop(first);
+
+    let mut publisher = Publisher::connect(server).await;
+    publisher.publish(usize::MAX).await; // the first one finds everything cold
+    let times = Times::new(MESSAGES);
+    let mut listening = JoinSet::new();
+    for ear in ears {
+        listening.spawn(ear.listen(MESSAGES + 1, times.clone()));
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let cpu = server.process.cpu();
+    publish_all(&mut publisher, &times).await;
+    let late: Vec<Vec<u64>> = listening.join_all().await;
+    let cpu_s = (server.process.cpu() - cpu).as_secs_f64();
+    let mut late: Vec<Duration> =
+        late.iter().flat_map(|late| late.iter().skip(1)).map(|us| Duration::from_micros(*us)).collect();
+    late.sort_unstable();
+    Cost {
+        connect_ms,
+        idle_kib,
+        cpu_s: cpu_s * 100_000.0 / late.len().max(1) as f64,
+        late_ms: (percentile(&late, 0.5), percentile(&late, 0.99)),
+        heard: late.len(),
+    }
+}
+
+async fn connect(server: &Server<'_>) -> Vec<Ear> {
+    let places = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
+    let mut connecting = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (places, port, query) = (places.clone(), server.port, server.query.clone());
+        connecting.spawn(async move {
+            let _place = places.acquire().await.unwrap();
+            Ear::connect(port, &query).await.unwrap()
+        });
+    }
+    connecting.join_all().await
+}
+
+async fn publish_all(publisher: &mut Publisher, times: &Times) {
+    let mut beat = tokio::time::interval(Duration::from_secs(1) / PER_S as u32);
+    for (n, said) in times.said.iter().enumerate() {
+        beat.tick().await;
+        said.store(times.now(), Ordering::Relaxed);
+        publisher.publish(n).await;
+    }
+}
+
+/// A back end on one connection.
+struct Publisher {
+    tcp: TcpStream,
+    head: String,
+    around: (&'static str, &'static str),
+}
+
+impl Publisher {
+    async fn connect(server: &Server<'_>) -> Self {
+        let tcp = TcpStream::connect(("127.0.0.1", server.port)).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        let head =
+            format!("{}Host: 127.0.0.1:{}\r\nContent-Type: application/json\r\n", server.head, server.port);
+        Self { tcp, head, around: server.around }
+    }
+
+    async fn publish(&mut self, n: usize) {
+        let body = format!("{}{}{}", self.around.0, message(n), self.around.1);
+        let request = format!("{}Content-Length: {}\r\n\r\n{body}", self.head, body.len());
+        self.tcp.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !is_whole(&answer) {
+            assert_ne!(self.tcp.read_buf(&mut answer).await.unwrap(), 0);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    }
+}
+
+/// Message number `n` for the room.
+pub(crate) fn message(n: usize) -> String {
+    let start = format!(r#"{{"room":"group-1","n":{n},"records":{{"comments":[{{"id":{n},"body":""#);
+    let end = r#""}]}}"#;
+    format!("{start}{}{end}", "x".repeat(MESSAGE_BYTES.saturating_sub(start.len() + end.len())))
+}
+
+/// Whether an answer is there with its body; both servers say how long it is, or send it in one piece.
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer).to_ascii_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
+    length.map_or_else(|| body.ends_with("0\r\n\r\n"), |length: usize| body.len() >= length)
+}
+
+/// The reference server.
+struct Node {
+    child: Child,
+    port: u16,
+}
+
+impl Node {
+    /// `None`, and a line that says so, where Node or its packages are missing.
+    fn start() -> Option<Self> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node");
+        let spawned = Command::new("node")
+            .arg("socketio_server.mjs")
+            .current_dir(folder)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(mut child) = spawned else {
+            println!("  Node is not installed: nothing to compare with");
+            return None;
+        };
+        let mut said = String::new();
+        let out = child.stdout.take().unwrap();
+        let _ = std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut said);
+        let Ok(port) = said.trim().parse() else {
+            println!("  socket.io is not installed in tests/node: nothing to compare with");
+            let _ = child.wait();
+            return None;
+        };
+        Some(Self { child, port })
+    }
+
+    fn server(&self) -> Server<'_> {
+        Server {
+            process: self,
+            port: self.port,
+            query: String::new(),
+            head: "POST /emit HTTP/1.1\r\n".to_owned(),
+            around: ("", ""),
+        }
+    }
+}
+
+impl Measured for Node {
+    fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
