@@ -84,6 +84,8 @@ pub const ROOMS_STOP_DEADLINE: Duration = Duration::from_millis(3_500);
 pub const OUTBOX_MAX_BYTES: usize = MIB;
 /// What a socket takes from its outbox at once, in bytes, so that what it holds beside the outbox stays small.
 pub const OUTBOX_TAKE_MAX_BYTES: usize = 64 * KIB;
+/// What waits in an outbox is counted in steps of this many bytes: a reader that keeps up is not counted at all.
+pub const OUTBOX_COUNTED_BYTES: usize = 4 * KIB;
 /// A reader that stays behind this long is closed.
 pub const OUTBOX_LAG_MAX: Duration = Duration::from_secs(30);
 
@@ -289,7 +291,7 @@ pub const IDLE_DEAD: Duration = Duration::from_secs(45);
 pub const SOCKET_TICK: Duration = Duration::from_secs(5);
 /// A Yjs client that hears nothing for 30 s reconnects; after this long a silent room says something small.
 pub const QUIET_MAX: Duration = Duration::from_secs(15);
-/// Read buffer of one socket, in bytes: a town has many idle ones. A longer message has room of its own while it is read.
+/// Read buffer of one socket, in bytes: a town has many idle ones. A longer message has room of its own.
 pub const SOCKET_BUFFER_BYTES: usize = KIB;
 /// One thing kept for somebody who was refused and may try again, in bytes.
 pub const DENIED_KEPT_MAX_BYTES: usize = 4 * KIB;

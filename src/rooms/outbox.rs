@@ -3,23 +3,21 @@
 //! Owns the order of what a socket hears and the bound on what waits for it. A reader that falls behind loses queued
 //! edits and is told so, once; answers to its own edits are never lost. Does not know sockets, frames or documents.
 
-use std::collections::VecDeque;
+mod queue;
+
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::event::{Edited, Event, Gone, Present, Refusal};
-use crate::clock::Stopwatch;
-use crate::config::limits::{OUTBOX_MAX_BYTES, OUTBOX_TAKE_MAX_BYTES};
+use crate::config::limits::OUTBOX_TAKE_MAX_BYTES;
 use crate::id::PeerId;
 use crate::store::StoreState;
 use crate::telemetry::Metrics;
-
-/// What one queued event costs beside its bytes.
-const SLOT_BYTES: usize = 64;
+use queue::{Due, Queue, Slot};
 
 /// Places that an empty queue keeps ready.
 const SLOTS_KEPT: usize = 4;
@@ -39,67 +37,6 @@ pub struct Outbox(Arc<Shared>);
 struct Shared {
     queue: Mutex<Queue>,
     metrics: Metrics,
-}
-
-#[derive(Default)]
-struct Queue {
-    slots: VecDeque<(PeerId, Slot)>,
-    /// What the slots that may be dropped cost together.
-    bytes: usize,
-    /// Few: one, for most sockets.
-    peers: Vec<(PeerId, Due)>,
-    behind: Option<Stopwatch>,
-    /// Who takes, while nothing is there; woken once.
-    waiting: Option<Waker>,
-}
-
-/// A place in the queue; what is counted or can be replaced lies in [`Due`].
-enum Slot {
-    Synced,
-    Everyone,
-    Edited { first: u64, edit: Arc<Edited> },
-    Present(Arc<Present>),
-    Saved,
-    Refused(Refusal),
-    Told(Bytes),
-    Stored,
-    Lagged,
-    Gone(Gone),
-}
-
-/// What waits for one peer in places already queued.
-#[derive(Default)]
-struct Due {
-    synced: Option<(Option<Bytes>, Bytes)>,
-    everyone: Option<Arc<Present>>,
-    saved: u32,
-    refused: [u32; Refusal::ALL.len()],
-    stored: Option<StoreState>,
-    /// The first edit that was dropped; `u64::MAX` when only presence was.
-    missed: Option<u64>,
-}
-
-impl Slot {
-    fn cost(&self) -> usize {
-        SLOT_BYTES
-            + match self {
-                Self::Edited { edit, .. } => edit.update.len(),
-                Self::Present(present) => present.update.len(),
-                Self::Told(text) => text.len(),
-                Self::Synced
-                | Self::Everyone
-                | Self::Saved
-                | Self::Refused(_)
-                | Self::Stored
-                | Self::Lagged
-                | Self::Gone(_) => 0,
-            }
-    }
-
-    /// Whether the slot counts against the bound. The others exist at most once for each peer.
-    fn counts(&self) -> bool {
-        matches!(self, Self::Edited { .. } | Self::Present(_) | Self::Told(_))
-    }
 }
 
 impl Default for Outbox {
@@ -159,8 +96,9 @@ impl Outbox {
         if queue.slots.is_empty() {
             queue.slots.shrink_to(SLOTS_KEPT); // a burst is over
         }
+        let more = queue.count();
         drop(queue);
-        self.0.metrics.outbox_bytes.dec_by(freed as i64);
+        self.counted(more);
         events
     }
 
@@ -283,119 +221,28 @@ impl Outbox {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn counted(&self, more: i64) {
+        if more != 0 {
+            self.0.metrics.outbox_bytes.inc_by(more);
+        }
+    }
+
     fn change(&self, change: impl FnOnce(&mut Queue)) {
         let mut queue = self.lock();
-        let before = queue.bytes as i64;
         change(&mut queue);
-        let after = queue.bytes as i64;
+        let more = queue.count();
         let waiting = if queue.slots.is_empty() { None } else { queue.waiting.take() };
         drop(queue);
-        if after != before {
-            self.0.metrics.outbox_bytes.inc_by(after - before);
-        }
+        self.counted(more);
         if let Some(waiting) = waiting {
             waiting.wake();
         }
     }
 }
 
-impl Queue {
-    fn due(&mut self, peer: PeerId) -> Option<&mut Due> {
-        due(&mut self.peers, peer)
-    }
-
-    fn forget(&mut self, peer: PeerId) {
-        self.peers.retain(|(of, _)| *of != peer);
-    }
-
-    /// Queues something that counts against the bound.
-    fn put(&mut self, peer: PeerId, slot: Slot) {
-        let Some(due) = self.due(peer) else { return };
-        if let (Some(missed), Slot::Edited { first, .. }) = (&mut due.missed, &slot) {
-            *missed = (*missed).min(*first);
-        }
-        if due.missed.is_some() && !matches!(slot, Slot::Told(_)) {
-            return; // it hears all of it in its resync
-        }
-        self.bytes += slot.cost();
-        self.slots.push_back((peer, slot));
-        if self.bytes > OUTBOX_MAX_BYTES {
-            self.fall_behind();
-        }
-    }
-
-    /// Queues something that exists at most once for a peer; `note` says whether it needs a place.
-    fn once(&mut self, peer: PeerId, slot: Slot, note: impl FnOnce(&mut Due) -> bool) {
-        let Some(due) = self.due(peer) else { return };
-        if note(due) {
-            self.slots.push_back((peer, slot));
-        }
-    }
-
-    /// Drops what a resync brings again, and tells each peer concerned, once.
-    fn fall_behind(&mut self) {
-        let mut concerned = Vec::new();
-        let (peers, bytes) = (&mut self.peers, &mut self.bytes);
-        self.slots.retain(|(peer, slot)| {
-            let first = match slot {
-                Slot::Edited { first, .. } => *first,
-                Slot::Present(_) => u64::MAX,
-                _ => return true,
-            };
-            *bytes -= slot.cost();
-            if let Some(due) = due(peers, *peer) {
-                if due.missed.is_none() {
-                    concerned.push(*peer);
-                }
-                due.missed = Some(due.missed.map_or(first, |before| before.min(first)));
-            }
-            false
-        });
-        self.slots.extend(concerned.into_iter().map(|peer| (peer, Slot::Lagged)));
-        while self.bytes > OUTBOX_MAX_BYTES {
-            // Only told text is left, which promises nothing to who does not read.
-            let Some(place) = self.slots.iter().position(|(_, slot)| slot.counts()) else { break };
-            if let Some((_, slot)) = self.slots.remove(place) {
-                self.bytes -= slot.cost();
-            }
-        }
-        if self.peers.iter().any(|(_, due)| due.missed.is_some()) {
-            self.behind.get_or_insert_with(Stopwatch::start);
-        }
-    }
-
-    fn settle_behind(&mut self) {
-        if self.peers.iter().all(|(_, due)| due.missed.is_none()) {
-            self.behind = None;
-        }
-    }
-
-    fn event(&mut self, peer: PeerId, slot: Slot) -> Option<Event> {
-        let due = self.due(peer)?;
-        Some(match slot {
-            Slot::Synced => due.synced.take().map(|(update, have)| Event::Synced { update, have })?,
-            Slot::Everyone => Event::Present(due.everyone.take()?),
-            Slot::Edited { edit, .. } => Event::Edited(edit),
-            Slot::Present(news) => Event::Present(news),
-            Slot::Saved => Event::Saved { edits: std::mem::take(&mut due.saved) },
-            Slot::Refused(why) => {
-                Event::Refused { edits: std::mem::take(&mut due.refused[why.place()]), why }
-            }
-            Slot::Told(text) => Event::Told(text),
-            Slot::Stored => Event::Stored(due.stored.take()?),
-            Slot::Lagged => Event::Lagged,
-            Slot::Gone(why) => Event::Gone(why),
-        })
-    }
-}
-
-fn due(peers: &mut [(PeerId, Due)], peer: PeerId) -> Option<&mut Due> {
-    peers.iter_mut().find_map(|(of, due)| (*of == peer).then_some(due))
-}
-
 impl Drop for Shared {
     fn drop(&mut self) {
-        let left = self.queue.get_mut().unwrap_or_else(PoisonError::into_inner).bytes;
+        let left = self.queue.get_mut().unwrap_or_else(PoisonError::into_inner).counted;
         self.metrics.outbox_bytes.dec_by(left as i64);
     }
 }
@@ -403,6 +250,7 @@ impl Drop for Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::limits::{OUTBOX_COUNTED_BYTES, OUTBOX_MAX_BYTES};
     use crate::rooms::Frames;
 
     const ME: PeerId = PeerId(1);
@@ -501,7 +349,8 @@ mod tests {
             outbox.edited(ME, std::iter::once(&said(number, 1_000)));
         }
         assert!(outbox.take_now().len() * 1_000 <= OUTBOX_TAKE_MAX_BYTES + 1_000);
-        assert_eq!(metrics.outbox_bytes.get() as usize, outbox.waiting_bytes());
+        let waiting = outbox.waiting_bytes();
+        assert_eq!(metrics.outbox_bytes.get() as usize, waiting - waiting % OUTBOX_COUNTED_BYTES);
         outbox.forget(ME);
         outbox.edited(ME, std::iter::once(&said(501, 1_000)));
         assert!(outbox.take_now().is_empty());

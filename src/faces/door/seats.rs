@@ -227,6 +227,11 @@ impl Seat {
         self.permit().take();
     }
 
+    /// Whether it is taken away.
+    pub(in crate::faces) fn is_taken_away(&self) -> bool {
+        self.end.is_cancelled()
+    }
+
     fn permit(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
         self.permit.lock().unwrap_or_else(PoisonError::into_inner)
     }

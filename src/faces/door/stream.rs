@@ -14,11 +14,14 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::Seat;
 use crate::config::limits::WRITE_STALL;
 
+/// Done when the seat is taken away.
+type End = Pin<Box<WaitForCancellationFutureOwned>>;
+
 /// A TCP stream that holds its seat as long as anybody holds the stream: a WebSocket outlives the HTTP connection that
 /// it began as.
 pub(in crate::faces) struct DoorStream {
     tcp: TcpStream,
-    end: Pin<Box<WaitForCancellationFutureOwned>>,
+    end: End,
     stall: Option<Pin<Box<Sleep>>>,
     seat: Arc<Seat>,
 }
@@ -29,9 +32,7 @@ impl DoorStream {
     }
 
     /// For a WebSocket, which looks after its own writing: the stream itself, what ends it, and the seat to hold.
-    pub(in crate::faces) fn into_parts(
-        self,
-    ) -> (TcpStream, Pin<Box<WaitForCancellationFutureOwned>>, Arc<Seat>) {
+    pub(in crate::faces) fn into_parts(self) -> (TcpStream, End, Arc<Seat>) {
         (self.tcp, self.end, self.seat)
     }
 

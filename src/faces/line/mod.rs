@@ -71,6 +71,8 @@ pub(in crate::faces) struct Line {
     codec: WebSocketContext,
     /// A frame was cut off in the middle of its bytes: nothing more can be said.
     torn: bool,
+    /// The library has an answer to a ping, which it writes before it reads again.
+    answers: bool,
     /// Why nothing more can be understood.
     lost: Option<Fault>,
 }
@@ -91,6 +93,7 @@ impl Line {
             wire: Wire::new(parts.io.into_inner(), allowance),
             codec: WebSocketContext::from_partially_read(ahead, Role::Server, Some(config)),
             torn: false,
+            answers: false,
             lost: None,
         })
     }
@@ -117,6 +120,7 @@ impl Line {
             Ok(Message::Text(text)) => return Poll::Ready(Ok(Heard::Text(text))),
             Ok(Message::Binary(bytes)) => return Poll::Ready(Ok(Heard::Binary(bytes))),
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {
+                self.answers = true;
                 return Poll::Ready(Ok(Heard::Sign));
             }
             // The answer to it is written with the goodbye.
@@ -177,9 +181,10 @@ impl Line {
         pieces: &[Bytes],
         progress: &mut Progress,
     ) -> Poll<Result<(), Fault>> {
-        if progress.written() == 0 {
-            // What the library has to say, answers to pings for example, stays in front.
+        if progress.written() == 0 && (self.answers || self.wire.is_held_up()) {
+            // What the library has to say stays in front.
             ready!(self.poll_answer(cx))?;
+            self.answers = false;
         }
         self.wire.poll_write_all(cx, pieces, progress).map_err(|_| Fault::Closed)
     }

@@ -19,13 +19,15 @@ const PIECES_AT_ONCE: usize = 32;
 pub(super) struct Wire {
     tcp: TcpStream,
     end: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// The end wakes the task that owns this wire.
+    watched: bool,
     /// How many bytes may still be read; `None`: any number.
     pub(super) allowance: Option<usize>,
     /// All that came was read, when somebody looked last.
     drained: bool,
     /// Something that was to be written had to wait.
     held_up: bool,
-    _seat: Arc<Seat>,
+    seat: Arc<Seat>,
 }
 
 /// How far a piece of writing has come.
@@ -40,12 +42,20 @@ pub(super) struct Progress {
 impl Wire {
     pub(super) fn new(stream: DoorStream, allowance: usize) -> Self {
         let (tcp, end, seat) = stream.into_parts();
-        Self { tcp, end, allowance: Some(allowance), drained: false, held_up: false, _seat: seat }
+        Self { tcp, end, allowance: Some(allowance), drained: false, held_up: false, watched: false, seat }
     }
 
-    /// Whether the door takes the connection away.
+    /// Whether the door takes the connection away. A wire stays with the task that asked first, which is woken.
     pub(super) fn ended(&mut self, cx: &mut Context<'_>) -> bool {
-        self.end.as_mut().poll(cx).is_ready()
+        if !std::mem::replace(&mut self.watched, true) {
+            return self.end.as_mut().poll(cx).is_ready();
+        }
+        self.seat.is_taken_away()
+    }
+
+    /// Whether something that was to be written had to wait.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.held_up
     }
 
     /// Whether there is nothing to do for who reads before something comes.

@@ -22,6 +22,9 @@ use crate::id::PeerId;
 use crate::rooms::{Event, Outbox};
 use crate::telemetry::Metrics;
 
+/// So many messages are put into the figures at once.
+const COUNTED_TOGETHER: u64 = 32;
+
 /// The part of a socket that knows its dialect.
 pub(super) trait Dialect: Send {
     /// Whether somebody is logged in on this socket.
@@ -76,6 +79,7 @@ pub(super) fn talk<D: Dialect>(
     let mut session = Box::new(Session::new(line, dialect, outbox, metrics));
     async move {
         let closing = D::closing(session.run().await);
+        session.count();
         drop(session.dialect);
         drop(session.outbox);
         if let Closing::Code(code, reason) = closing {
@@ -95,6 +99,8 @@ struct Session<D> {
     heard: Stopwatch,
     said: Stopwatch,
     pinged: Stopwatch,
+    /// Messages that went out and are in no figure yet.
+    uncounted: u64,
     /// The last turn was the other side's: now it is somebody else's, if anybody wants it.
     listened: bool,
     /// Gone once somebody is logged in. Traffic does not move it.
@@ -109,7 +115,26 @@ enum Turn {
     TooLate,
 }
 
-type Ending = (PeerId, Pin<Box<dyn Future<Output = ()> + Send>>);
+/// The end of a peer's grant.
+struct Ending {
+    peer: PeerId,
+    grant: Grant,
+    /// Wakes this task, once it was asked.
+    ended: Pin<Box<dyn Future<Output = ()> + Send>>,
+    watched: bool,
+}
+
+impl Ending {
+    fn of(peer: PeerId, grant: Grant) -> Self {
+        let ended = grant.clone();
+        Self { peer, grant, ended: Box::pin(async move { ended.ended().await }), watched: false }
+    }
+
+    fn has_come(&mut self, cx: &mut Context<'_>) -> bool {
+        let new = !std::mem::replace(&mut self.watched, true);
+        (new && self.ended.as_mut().poll(cx).is_ready()) || !self.grant.holds()
+    }
+}
 
 impl<D: Dialect> Session<D> {
     fn new(line: Line, dialect: D, outbox: Outbox, metrics: Metrics) -> Self {
@@ -118,7 +143,19 @@ impl<D: Dialect> Session<D> {
         let deadline = Some(Box::pin(sleep(AUTHENTICATION_DEADLINE)));
         let now = Stopwatch::start();
         let (heard, said, pinged) = (now, now, now);
-        Self { line, dialect, outbox, metrics, tick, heard, said, pinged, listened: false, deadline }
+        Self {
+            line,
+            dialect,
+            outbox,
+            metrics,
+            tick,
+            heard,
+            said,
+            pinged,
+            uncounted: 0,
+            listened: false,
+            deadline,
+        }
     }
 
     /// Turn after turn, as long as every grant holds. The end of a grant interrupts whatever the socket waits for.
@@ -126,11 +163,10 @@ impl<D: Dialect> Session<D> {
         let mut endings: Vec<Ending> = Vec::new();
         loop {
             self.watch(&mut endings);
-            let revoked =
-                poll_fn(|cx| match endings.iter_mut().any(|(_, ended)| ended.as_mut().poll(cx).is_ready()) {
-                    true => Poll::Ready(()),
-                    false => Poll::Pending,
-                });
+            let revoked = poll_fn(|cx| match endings.iter_mut().any(|ending| ending.has_come(cx)) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            });
             let turned = tokio::select! {
                 biased;
                 () = revoked => Err(Closing::UNAUTHORIZED),
@@ -144,10 +180,8 @@ impl<D: Dialect> Session<D> {
 
     /// Keeps `endings` to the grants of the peers that are here.
     fn watch(&mut self, endings: &mut Vec<Ending>) {
-        endings.retain(|(peer, _)| self.dialect.has(*peer));
-        for (peer, grant) in self.dialect.newcomers() {
-            endings.push((peer, Box::pin(async move { grant.ended().await })));
-        }
+        endings.retain(|ending| self.dialect.has(ending.peer));
+        endings.extend(self.dialect.newcomers().into_iter().map(|(peer, grant)| Ending::of(peer, grant)));
         if self.deadline.is_some() && self.dialect.admitted() {
             self.deadline = None;
             self.line.trust();
@@ -231,7 +265,10 @@ impl<D: Dialect> Session<D> {
         }
         let waited = self.line.write(say.pieces()).await?;
         *say = Say::default();
-        self.metrics.messages_out.inc_by(messages);
+        self.uncounted += messages;
+        if self.uncounted >= COUNTED_TOGETHER {
+            self.count();
+        }
         self.said = Stopwatch::start();
         if waited > SOCKET_TICK {
             // A reader that made room after a while is alive, even if this side was too busy writing to hear it.
@@ -244,7 +281,13 @@ impl<D: Dialect> Session<D> {
         Ok(())
     }
 
+    /// All sockets count in one place: a busy one goes there now and then only.
+    fn count(&mut self) {
+        self.metrics.messages_out.inc_by(std::mem::take(&mut self.uncounted));
+    }
+
     async fn look_after(&mut self) -> Result<(), Closing> {
+        self.count();
         if self.heard.elapsed() >= IDLE_DEAD {
             return Err(Closing::TIMEOUT);
         }

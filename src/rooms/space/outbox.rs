@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::event::{MemberId, SpaceEvent};
-use crate::config::limits::{OUTBOX_TAKE_MAX_BYTES, SPACE_OUTBOX_MAX_BYTES};
+use crate::config::limits::{OUTBOX_COUNTED_BYTES, OUTBOX_TAKE_MAX_BYTES, SPACE_OUTBOX_MAX_BYTES};
 use crate::telemetry::Metrics;
 
 /// What one queued event costs beside its bytes.
@@ -71,6 +71,8 @@ struct Shared {
 struct Queue {
     slots: VecDeque<(MemberId, Arc<SpaceEvent>)>,
     bytes: usize,
+    /// Of these, what is in the figures.
+    counted: usize,
     closed: Option<Closed>,
     /// Who takes, while nothing is there; woken once.
     waiting: Option<Waker>,
@@ -139,8 +141,9 @@ impl SpaceOutbox {
         if queue.slots.is_empty() {
             queue.slots.shrink_to(SLOTS_KEPT); // a burst is over
         }
+        let more = queue.count();
         drop(queue);
-        self.0.0.0.metrics.outbox_bytes.dec_by(bytes as i64);
+        self.0.0.counted(more);
         Ok(taken)
     }
 
@@ -176,9 +179,9 @@ impl Way {
     /// Closes it and drops what waits; the first reason stays.
     pub(super) fn close(&self, why: Closed) {
         let mut queue = self.lock();
-        let freed = queue.close(why);
+        let more = queue.close(why);
         wake(queue);
-        self.0.metrics.outbox_bytes.dec_by(freed as i64);
+        self.counted(more);
     }
 
     /// Whether a kept message up to this number still waits.
@@ -201,17 +204,24 @@ impl Way {
             return false;
         }
         if !queue.slots.is_empty() && queue.bytes + more > self.0.most {
-            let freed = queue.close(Closed::Overflow);
+            let more = queue.close(Closed::Overflow);
             wake(queue);
-            self.0.metrics.outbox_bytes.dec_by(freed as i64);
+            self.counted(more);
             self.0.metrics.refuse(Closed::Overflow.word());
             return false;
         }
         queue.bytes += more;
         queue.slots.push_back((member, event.clone()));
-        self.0.metrics.outbox_bytes.inc_by(more as i64);
+        let more = queue.count();
         wake(queue);
+        self.counted(more);
         true
+    }
+
+    fn counted(&self, more: i64) {
+        if more != 0 {
+            self.0.metrics.outbox_bytes.inc_by(more);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -220,10 +230,18 @@ impl Way {
 }
 
 impl Queue {
-    fn close(&mut self, why: Closed) -> usize {
+    fn close(&mut self, why: Closed) -> i64 {
         self.closed.get_or_insert(why);
         self.slots = VecDeque::new();
-        std::mem::take(&mut self.bytes)
+        self.bytes = 0;
+        self.count()
+    }
+
+    /// How many bytes more than before are to be counted.
+    fn count(&mut self) -> i64 {
+        let before = self.counted;
+        self.counted = self.bytes - self.bytes % OUTBOX_COUNTED_BYTES;
+        self.counted as i64 - before as i64
     }
 }
 
@@ -242,7 +260,7 @@ fn cost(event: &SpaceEvent) -> usize {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let left = self.queue.get_mut().unwrap_or_else(PoisonError::into_inner).bytes;
+        let left = self.queue.get_mut().unwrap_or_else(PoisonError::into_inner).counted;
         self.metrics.outbox_bytes.dec_by(left as i64);
     }
 }
