@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use townhall::auth::Role;
 
 use crate::harness::node::Node;
+use crate::harness::redis::RedisServer;
 use crate::harness::{Office, OfficeProcess};
 use people::{SECRET, Town, sign, sign_with, until};
 
@@ -62,9 +63,7 @@ async fn who_brings_no_good_token_is_told_the_same_as_today() {
 }
 
 /// Acceptance case 10 (reference/loomio.md 9), with what its strict mode asks for.
-#[tokio::test]
-async fn a_day_in_the_forum() {
-    let mut town = Town::start().await;
+async fn a_day_in_the_forum(mut town: Town) {
     town.people().await;
     for (who, board, told) in [
         ("member", json!(5), json!(["boardJoined", { "boardId": 5 }])),
@@ -126,6 +125,15 @@ async fn a_day_in_the_forum() {
     assert_eq!(town.hears_named("member", "userOffline").await, json!({ "userId": "clerk" }));
     let partner = town.heard("partner").await;
     assert!(partner.iter().all(|event| !event.starts_with("user")), "presence stays at home: {partner:?}");
+}
+
+#[tokio::test]
+async fn case_10_without_redis_and_with_it() {
+    for redis in RedisServer::without_and_with().await {
+        let (folder, mut config) = people::config();
+        config.central = redis.as_ref().map(|redis| redis.url().parse().unwrap());
+        a_day_in_the_forum(Town::start_with((folder, config)).await).await;
+    }
 }
 
 #[tokio::test]

@@ -64,6 +64,8 @@ pub const FORUM_ELSEWHERE_MAX: usize = 20_000;
 pub const FORUM_OFFICES_MAX: usize = 256;
 /// Devices of one person at another office.
 pub const FORUM_ELSEWHERE_DEVICES_MAX: usize = 16;
+/// One of them as it is told of, in bytes.
+pub const FORUM_ELSEWHERE_DEVICE_MAX_BYTES: usize = 8 * KIB;
 /// People that one message to other offices tells of.
 pub const FORUM_ELSEWHERE_BATCH: usize = 64;
 /// `user_boards:{person}`.

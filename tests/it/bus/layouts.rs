@@ -1,4 +1,4 @@
-//! Several Redis servers that make one, by URL: sentinels that know the master, and a cluster.
+//! How a Redis is reached: through sentinels that know the master, as a cluster, as a user who may do little.
 
 use std::time::Duration;
 
@@ -107,5 +107,28 @@ async fn a_cluster_is_found_by_any_of_its_nodes() {
     let line = Line::open(data.path(), &format!("redis+cluster://127.0.0.1:{}", nodes[1].port()));
     line.becomes(true).await;
     works(&line, &nodes[2]).await;
+    line.close().await;
+}
+
+/// The guide's words for a user of the office's own are enough, and a channel that it may not use holds up no other.
+#[tokio::test]
+async fn a_user_with_the_permissions_of_the_guide_is_enough() {
+    let Some(redis) = RedisServer::start(None).await else { return };
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operating.md")).unwrap();
+    let words = guide.split("~townhall/*`, with `").nth(1).and_then(|rest| rest.split('`').next()).unwrap();
+    let mut acl = redis::cmd("ACL");
+    acl.arg("SETUSER").arg("office").arg("on").arg(">word").arg("-@all").arg("resetchannels").arg("~*");
+    acl.arg("&/records").arg("&chatbot/*").arg("&ours");
+    for word in words.split_whitespace() {
+        acl.arg(word);
+    }
+    acl.exec_async(&mut redis.connect().await).await.unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let line = Line::open(data.path(), &format!("redis://office:word@127.0.0.1:{}", redis.port()));
+    line.becomes(true).await;
+    let secret = Message::new("not for offices", Bytes::from_static(b"1")).unwrap();
+    line.bus.publish(&secret, None).await.unwrap();
+    works(&line, &redis).await;
+    until("nothing waits", async || line.bus.waiting() == 0).await;
     line.close().await;
 }

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{Presence, Seat, Who};
 use crate::config::limits::{
-    FORUM_ELSEWHERE_BATCH, FORUM_ELSEWHERE_DEVICES_MAX, FORUM_ELSEWHERE_LIFE, FORUM_ELSEWHERE_MAX,
-    FORUM_OFFICES_MAX,
+    FORUM_ELSEWHERE_BATCH, FORUM_ELSEWHERE_DEVICE_MAX_BYTES, FORUM_ELSEWHERE_DEVICES_MAX,
+    FORUM_ELSEWHERE_LIFE, FORUM_ELSEWHERE_MAX, FORUM_OFFICES_MAX, JWT_ID_MAX_BYTES,
 };
 
 /// One person's devices at one other office.
@@ -70,8 +70,13 @@ impl Presence {
         let begun_ms = round.1;
         for TellOf { community, person, mut devices } in told.people {
             let who = Who { community, person };
-            devices
-                .retain(|device| device["userId"] == who.person.as_str() && device["lastSeen"].is_string());
+            if who.community.len().max(who.person.len()) > JWT_ID_MAX_BYTES {
+                continue;
+            }
+            devices.retain(|device| {
+                let bounded = device.to_string().len() <= FORUM_ELSEWHERE_DEVICE_MAX_BYTES;
+                bounded && device["userId"] == who.person.as_str() && device["lastSeen"].is_string()
+            });
             devices.truncate(FORUM_ELSEWHERE_DEVICES_MAX);
             if devices.is_empty() {
                 turns.extend(self.leaves(office, &who, now_ms));
