@@ -52,6 +52,10 @@ pub(super) fn open(session: Arc<Session>, line: Line, caller: Caller) -> impl Fu
 
 /// Shows that the WebSocket works, and takes a polling session over.
 pub(super) async fn upgrade(session: Arc<Session>, mut line: Line, caller: Caller) {
+    if session.transport() == Transport::WebSocket {
+        // There is one already, and there is no more than one.
+        return line.close(Reason::Closed.words()).await;
+    }
     let mut began = false;
     let probed = timeout(ENGINE_UPGRADE_DEADLINE, probe(&session, &mut line, &mut began)).await;
     if matches!(probed, Ok(Ok(()))) && session.upgrade() {
