@@ -46,6 +46,8 @@ pub const CHANNEL_TOKEN_LIFE: Duration = Duration::from_secs(1_800);
 pub const BOTS_MAX: usize = 64;
 /// Messages on their way to homeservers at once; more are dropped, counted.
 pub const BOT_MESSAGES_WAITING_MAX: usize = 256;
+/// Messages on their way to one homeserver at once: one that hangs leaves the others their turn.
+pub const BOT_MESSAGES_PER_SERVER_MAX: usize = 2;
 /// One call to a homeserver is answered within this time…
 pub const MATRIX_DEADLINE: Duration = Duration::from_secs(5);
 /// …or tried again, this often altogether…

@@ -14,7 +14,9 @@ use tokio::sync::Semaphore;
 use super::matrix::{Bot, Config};
 use super::plain::plain;
 use crate::clock::Clock;
-use crate::config::limits::{BOT_MESSAGE_LIFE, BOT_MESSAGES_WAITING_MAX, BOTS_MAX};
+use crate::config::limits::{
+    BOT_MESSAGE_LIFE, BOT_MESSAGES_PER_SERVER_MAX, BOT_MESSAGES_WAITING_MAX, BOTS_MAX,
+};
 use crate::outbound::Outbound;
 use crate::telemetry::{Metrics, Reason};
 
@@ -37,6 +39,8 @@ struct Inner {
 #[derive(Default)]
 struct Known {
     bots: HashMap<[u8; 32], (Arc<Bot>, u64)>,
+    /// Turns at each homeserver that is spoken to now.
+    turns: HashMap<String, Arc<Semaphore>>,
     uses: u64,
 }
 
@@ -89,11 +93,15 @@ impl Bots {
             tracing::warn!(?channel, "too many messages wait for bots; this one was dropped");
             return self.count("too_many");
         };
-        let room = config.channel.clone();
+        let (room, turns) = (config.channel.clone(), self.turns(&config.server));
         let bot = if keep { self.bot(config) } else { Arc::new(self.make(config)) };
         let bots = self.clone();
         tokio::spawn(async move {
-            let said = tokio::time::timeout(BOT_MESSAGE_LIFE, bot.say(&body)).await;
+            let said = async {
+                let _turn = turns.acquire().await;
+                bot.say(&body).await
+            };
+            let said = tokio::time::timeout(BOT_MESSAGE_LIFE, said).await;
             drop(place);
             match said {
                 Ok(Ok(())) => bots.count("sent"),
@@ -107,6 +115,14 @@ impl Bots {
                 }
             }
         });
+    }
+
+    /// The turns at a homeserver; those that nobody waits for are forgotten.
+    fn turns(&self, server: &str) -> Arc<Semaphore> {
+        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.turns.retain(|_, turns| Arc::strong_count(turns) > 1);
+        let fresh = || Arc::new(Semaphore::new(BOT_MESSAGES_PER_SERVER_MAX));
+        known.turns.entry(server.to_owned()).or_insert_with(fresh).clone()
     }
 
     /// The one bot of a configuration; the one that was silent longest gives way.

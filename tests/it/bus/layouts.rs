@@ -77,6 +77,43 @@ async fn sentinels_say_where_the_master_is() {
     line.close().await;
 }
 
+/// The master dies, the sentinels make another one, and the office finds it.
+#[tokio::test]
+async fn an_office_follows_the_sentinels_to_a_new_master() {
+    let Some(mut master) = RedisServer::start(None).await else { return };
+    let replica = part(&format!("replicaof 127.0.0.1 {}\n", master.port()), &[]).await;
+    let mut line = replica.connect().await;
+    until("the replica follows", async || {
+        let info: String = redis::cmd("INFO").arg("replication").query_async(&mut line).await.unwrap();
+        info.contains("master_link_status:up")
+    })
+    .await;
+    let watched = format!(
+        "sentinel monitor town 127.0.0.1 {} 1\nsentinel down-after-milliseconds town 500\n\
+         sentinel failover-timeout town 3000\n",
+        master.port()
+    );
+    let sentinel = part(&watched, &["--sentinel"]).await;
+    let mut line = sentinel.connect().await;
+    until("the sentinel knows the replica", async || {
+        let info: String = redis::cmd("INFO").arg("sentinel").query_async(&mut line).await.unwrap();
+        info.contains("slaves=1")
+    })
+    .await;
+    let data = tempfile::tempdir().unwrap();
+    let office = Line::open(data.path(), &format!("redis+sentinel://127.0.0.1:{}/town", sentinel.port()));
+    office.becomes(true).await;
+    master.kill();
+    office.becomes(false).await;
+    let message = Message::new("meanwhile", Bytes::from_static(b"1")).unwrap();
+    office.bus.publish(&message, None).await.unwrap();
+    let mut state = office.bus.state();
+    drop(timeout(SOON, state.wait_for(|state| state.up)).await.expect("a new master").unwrap());
+    until("what waited went to the new master", async || office.bus.waiting() == 0).await;
+    works(&office, &replica).await;
+    office.close().await;
+}
+
 #[tokio::test]
 async fn a_cluster_is_found_by_any_of_its_nodes() {
     if program().is_none() {

@@ -181,3 +181,19 @@ async fn bots_and_messages_in_flight_are_bounded() {
     count(&bots, "too_many", 5).await;
     assert_eq!(bots.0.known.lock().unwrap().bots.len(), BOTS_MAX);
 }
+
+#[tokio::test]
+async fn a_homeserver_that_hangs_does_not_keep_bots_from_another() {
+    let (slow, _) = homeserver(|_, _| StatusCode::OK).await;
+    let (quick, _) = homeserver(|_, _| StatusCode::OK).await;
+    let bots = bots();
+    for number in 0..20 {
+        publish(&bots, slow, &format!("!slow{number}:hs"), "x");
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await; // they are on their way
+    let watch = Stopwatch::start();
+    publish(&bots, quick, "!room:hs", "x");
+    count(&bots, "sent", 1).await;
+    assert!(watch.elapsed() < Duration::from_secs(3), "{:?}", watch.elapsed());
+    assert!(bots.0.known.lock().unwrap().turns.len() <= 2);
+}
