@@ -13,6 +13,7 @@ use townhall::store::{Loaded, Store, Table, Write};
 use townhall::telemetry::Metrics;
 
 const WRITERS: usize = 8;
+const LARGE_BYTES: usize = 100_000;
 
 fn open(dir: &Path) -> Store {
     Store::open(dir, &Clock::real(), &Metrics::new()).unwrap()
@@ -31,7 +32,7 @@ fn numbers(loaded: &Loaded) -> Vec<u64> {
 }
 
 /// One writer of the child: goes on where the disk says, and prints what was acknowledged. Every 20th commit also puts
-/// a row, every 60th a snapshot.
+/// a row, every 60th a snapshot; every 7th puts a large one, so that the journal is full several times before a kill.
 fn write_on(store: &Store, writer: usize) {
     let name = doc(writer);
     let mut written = store.load(&name).unwrap().map_or_else(Vec::new, |loaded| numbers(&loaded));
@@ -42,6 +43,10 @@ fn write_on(store: &Store, writer: usize) {
         if number % 20 == 19 {
             let value = Bytes::from(number.to_string());
             writes.push(Write::Put { table: Table::Cursors, key: format!("{writer}").into(), value });
+        }
+        if number % 7 == 6 {
+            let value = Bytes::from(vec![number as u8; LARGE_BYTES]);
+            writes.push(Write::Put { table: Table::Sources, key: format!("{writer}").into(), value });
         }
         let upto = store.commit(writes).unwrap().blocking_recv().unwrap().unwrap().upto;
         println!("ack {writer} {number}");
@@ -117,6 +122,9 @@ fn check(dir: &Path, acked: &BTreeMap<usize, u64>, round: u64) -> Duration {
         let row = store.get(Table::Cursors, writer.to_string().as_bytes()).unwrap();
         let row = row.map_or(0, |row| String::from_utf8_lossy(&row).parse::<u64>().unwrap() + 1);
         assert_eq!(row, found.len() as u64 / 20 * 20, "round {round}: {writer}'s row and edits came apart");
+        let large = store.get(Table::Sources, writer.to_string().as_bytes()).unwrap();
+        let newest = (found.len() as u64 / 7).checked_sub(1).map(|part| (part * 7 + 6) as u8);
+        assert_eq!(large.map(|large| large[LARGE_BYTES - 1]), newest, "round {round}: {writer}'s large row");
     }
     took
 }
