@@ -107,7 +107,8 @@ fn make(path: &Path, new: &Path) -> Result<File, Fault> {
     failing::strike(path)?;
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(new)?;
     file.write_all(&HEADER)?;
-    file.write_all(&vec![0; AREA])?;
+    // In small pieces: the allocator would keep the room of a large one.
+    io::copy(&mut io::repeat(0).take(AREA as u64), &mut file)?;
     file.sync_all()?;
     // Some systems do not rename what is open.
     drop(file);
