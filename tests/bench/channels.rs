@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use redis::aio::MultiplexedConnection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::ear::{Ear, Times};
 use super::office::{Measured, Office};
+use super::redis_server::RedisServer;
 use super::{line, percentile};
 
 const CLIENTS: usize = 1_000;
@@ -63,6 +65,22 @@ pub(crate) async fn figures() {
     line("  memory per idle connection", &both(|cost| cost.idle_kib, "KB"), "<= 10 KB");
 }
 
+/// The same messages from a back end behind a real Redis, where that is installed.
+pub(crate) async fn through_redis() {
+    let Some(redis) = RedisServer::start(None).await else { return };
+    let office = Office::start_with(&["--redis", &redis.url()]).await;
+    let mut back_end = redis.connect().await;
+    let mut user = redis::cmd("SET");
+    user.arg("/current_users/bench").arg(r#"{"id":1,"name":"Bench","group_ids":[1]}"#);
+    user.query_async::<()>(&mut back_end).await.unwrap();
+    let server = office_server(&office, "bench");
+    let ears = connect(&server).await;
+    let cost = say_and_hear(&server, ears, Publisher::Redis(back_end)).await;
+    let late = format!("{:.2} / {:.2} ms", cost.late_ms.0, cost.late_ms.1);
+    line("  published in Redis to heard, p50 / p99", &late, "");
+    line("  heard", &format!("{} of {}", cost.heard, CLIENTS * MESSAGES), "all");
+}
+
 fn office_server<'a>(office: &'a Office, channel_token: &str) -> Server<'a> {
     Server {
         process: office,
@@ -84,13 +102,18 @@ async fn measure(server: &Server<'_>) -> Cost {
     let idle_kib = server.process.resident_kib().saturating_sub(kib) as f64 / CLIENTS as f64;
     drop(first);
 
-    let mut publisher = Publisher::connect(server).await;
-    publisher.publish(usize::MAX).await; // the first one finds everything cold
+    let publisher = Publisher::connect(server).await;
+    Cost { connect_ms, idle_kib, ..say_and_hear(server, ears, publisher).await }
+}
+
+/// What it costs to tell everybody something, a number of times.
+async fn say_and_hear(server: &Server<'_>, ears: Vec<Ear>, mut publisher: Publisher) -> Cost {
     let times = Times::new(MESSAGES);
     let mut listening = JoinSet::new();
     for ear in ears {
         listening.spawn(ear.listen(MESSAGES + 1, times.clone()));
     }
+    publisher.publish(usize::MAX).await; // the first one finds everything cold
     tokio::time::sleep(Duration::from_millis(500)).await;
     let cpu = server.process.cpu();
     publish_all(&mut publisher, &times).await;
@@ -100,8 +123,8 @@ async fn measure(server: &Server<'_>) -> Cost {
         late.iter().flat_map(|late| late.iter().skip(1)).map(|us| Duration::from_micros(*us)).collect();
     late.sort_unstable();
     Cost {
-        connect_ms,
-        idle_kib,
+        connect_ms: 0.0,
+        idle_kib: 0.0,
         cpu_s: cpu_s * 100_000.0 / late.len().max(1) as f64,
         late_ms: (percentile(&late, 0.5), percentile(&late, 0.99)),
         heard: late.len(),
@@ -131,10 +154,10 @@ async fn publish_all(publisher: &mut Publisher, times: &Times) {
 }
 
 /// A back end on one connection.
-struct Publisher {
-    tcp: TcpStream,
-    head: String,
-    around: (&'static str, &'static str),
+enum Publisher {
+    /// With the request's head, and what is around its message.
+    Http(TcpStream, String, (&'static str, &'static str)),
+    Redis(MultiplexedConnection),
 }
 
 impl Publisher {
@@ -143,23 +166,31 @@ impl Publisher {
         tcp.set_nodelay(true).unwrap();
         let head =
             format!("{}Host: 127.0.0.1:{}\r\nContent-Type: application/json\r\n", server.head, server.port);
-        Self { tcp, head, around: server.around }
+        Self::Http(tcp, head, server.around)
     }
 
     async fn publish(&mut self, n: usize) {
-        let body = format!("{}{}{}", self.around.0, message(n), self.around.1);
-        let request = format!("{}Content-Length: {}\r\n\r\n{body}", self.head, body.len());
-        self.tcp.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        while !is_whole(&answer) {
-            assert_ne!(self.tcp.read_buf(&mut answer).await.unwrap(), 0);
+        match self {
+            Self::Http(tcp, head, around) => {
+                let body = format!("{}{}{}", around.0, message(n), around.1);
+                let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+                tcp.write_all(request.as_bytes()).await.unwrap();
+                let mut answer = Vec::new();
+                while !is_whole(&answer) {
+                    assert_ne!(tcp.read_buf(&mut answer).await.unwrap(), 0);
+                }
+                assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+            }
+            Self::Redis(line) => {
+                let mut publish = redis::cmd("PUBLISH");
+                publish.arg("/records").arg(message(n)).query_async::<()>(line).await.unwrap();
+            }
         }
-        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
     }
 }
 
 /// Message number `n` for the room.
-pub(crate) fn message(n: usize) -> String {
+fn message(n: usize) -> String {
     let start = format!(r#"{{"room":"group-1","n":{n},"records":{{"comments":[{{"id":{n},"body":""#);
     let end = r#""}]}}"#;
     format!("{start}{}{end}", "x".repeat(MESSAGE_BYTES.saturating_sub(start.len() + end.len())))

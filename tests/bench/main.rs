@@ -12,6 +12,9 @@ mod ear;
 #[expect(dead_code, reason = "shared with the tests")]
 mod hocus;
 mod office;
+#[path = "../it/harness/redis.rs"]
+#[expect(dead_code, reason = "shared with the tests")]
+mod redis_server;
 #[path = "../it/harness/typist.rs"]
 mod typist;
 
@@ -41,6 +44,7 @@ fn main() {
         }
         if asked_for("channels") {
             channels::figures().await;
+            channels::through_redis().await;
         }
         if asked_for("cold_join") {
             cold_join().await;

@@ -16,20 +16,23 @@ pub(crate) struct Office {
 impl Office {
     /// Starts on an empty folder.
     pub(crate) async fn start() -> Self {
-        Self::start_in(tempfile::tempdir().unwrap()).await
+        Self::start_with(&[]).await
     }
 
-    async fn start_in(folder: tempfile::TempDir) -> Self {
-        let (child, port, ready_after) = Self::spawn(folder.path()).await;
+    /// The same with more on its command line.
+    pub(crate) async fn start_with(more: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (child, port, ready_after) = Self::spawn(folder.path(), more).await;
         let token = std::fs::read_to_string(folder.path().join("admin.token")).unwrap().trim().to_owned();
         Self { child, folder, port, token, ready_after }
     }
 
-    async fn spawn(folder: &std::path::Path) -> (Child, u16, Duration) {
+    async fn spawn(folder: &std::path::Path, more: &[&str]) -> (Child, u16, Duration) {
         let start = Instant::now();
         let mut child = Command::new(env!("CARGO_BIN_EXE_townhall"))
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(folder)
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -58,7 +61,7 @@ impl Office {
     pub(crate) async fn restart(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let (child, port, _) = Self::spawn(self.folder.path()).await;
+        let (child, port, _) = Self::spawn(self.folder.path(), &[]).await;
         self.child = child;
         self.port = port;
     }

@@ -7,6 +7,7 @@
 
 mod frame;
 mod handshake;
+mod voice;
 mod wire;
 
 use std::future::poll_fn;
@@ -25,6 +26,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 
 pub(in crate::faces) use frame::{PING, binary_frame, binary_head, messages, put_binary_frame, text_frame};
 pub(in crate::faces) use handshake::Handshake;
+pub(in crate::faces) use voice::{Spoken, Voice};
 
 use super::door::DoorStream;
 use crate::clock::Stopwatch;
@@ -101,6 +103,16 @@ impl Line {
     /// Somebody is logged in here: more than a stranger's share may be read.
     pub(in crate::faces) fn trust(&mut self) {
         self.wire.allowance = None;
+    }
+
+    /// For who says the same to many lines.
+    pub(in crate::faces) fn voice(&self) -> Voice {
+        self.wire.voice.clone()
+    }
+
+    /// From now on nobody speaks but the owner of this line, or anybody may again.
+    pub(in crate::faces) fn hold(&self, on: bool) {
+        self.wire.voice.hold(on);
     }
 
     /// Waits for the next message. Nothing is lost when the wait is given up.
@@ -181,7 +193,8 @@ impl Line {
         pieces: &[Bytes],
         progress: &mut Progress,
     ) -> Poll<Result<(), Fault>> {
-        if progress.written() == 0 && (self.answers || self.wire.is_held_up()) {
+        let rests = self.wire.voice.lock().cut;
+        if progress.written() == 0 && !rests && (self.answers || self.wire.is_held_up()) {
             // What the library has to say stays in front.
             ready!(self.poll_answer(cx))?;
             self.answers = false;
@@ -201,7 +214,8 @@ impl Line {
     /// Says why it ends, if there is a why, and lingers until the other side has read it: a line dropped with unread
     /// bytes on it is reset, and the reason is lost on the way.
     pub(in crate::faces) async fn close(&mut self, why: Option<(u16, &'static str)>) {
-        if self.torn {
+        self.hold(true);
+        if self.torn || self.wire.voice.lock().cut {
             return;
         }
         self.wire.allowance = Some(MESSAGE_MAX_BYTES);

@@ -7,9 +7,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use super::voice::Voice;
 use crate::faces::door::{DoorStream, Seat};
 
 /// Pieces written with one call to the system.
@@ -17,7 +18,8 @@ const PIECES_AT_ONCE: usize = 32;
 
 /// A TCP stream that holds its seat.
 pub(super) struct Wire {
-    tcp: TcpStream,
+    ear: OwnedReadHalf,
+    pub(super) voice: Voice,
     end: Pin<Box<WaitForCancellationFutureOwned>>,
     /// The end wakes the task that owns this wire.
     watched: bool,
@@ -42,7 +44,10 @@ pub(super) struct Progress {
 impl Wire {
     pub(super) fn new(stream: DoorStream, allowance: usize) -> Self {
         let (tcp, end, seat) = stream.into_parts();
-        Self { tcp, end, allowance: Some(allowance), drained: false, held_up: false, watched: false, seat }
+        let (ear, half) = tcp.into_split();
+        let voice = Voice::new(half);
+        let (drained, held_up, watched) = (false, false, false);
+        Self { ear, voice, end, watched, allowance: Some(allowance), drained, held_up, seat }
     }
 
     /// Whether the door takes the connection away. A wire stays with the task that asked first, which is woken.
@@ -65,7 +70,7 @@ impl Wire {
 
     /// Ready when something may have come.
     pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.tcp.poll_read_ready(cx).map(|_| ()) // what is wrong is found out by reading
+        self.ear.as_ref().poll_read_ready(cx).map(|_| ()) // what is wrong is found out by reading
     }
 
     /// Writes all pieces, one behind the other.
@@ -75,12 +80,17 @@ impl Wire {
         pieces: &[Bytes],
         progress: &mut Progress,
     ) -> Poll<io::Result<()>> {
+        let mut speech = self.voice.lock();
         loop {
+            let half = Pin::new(speech.half()?);
             let wrote = match pieces.get(progress.piece..).unwrap_or_default() {
-                [] => return Poll::Ready(Ok(())),
+                [] => {
+                    speech.cut = false;
+                    return Poll::Ready(Ok(()));
+                }
                 [last] => {
                     let rest = last.get(progress.bytes..).unwrap_or_default();
-                    Pin::new(&mut self.tcp).poll_write(cx, rest)
+                    half.poll_write(cx, rest)
                 }
                 rest => {
                     let mut slices = [IoSlice::new(&[]); PIECES_AT_ONCE];
@@ -89,7 +99,7 @@ impl Wire {
                     }
                     let mut slices = slices.get_mut(..rest.len().min(PIECES_AT_ONCE)).unwrap_or_default();
                     IoSlice::advance_slices(&mut slices, progress.bytes);
-                    Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
+                    half.poll_write_vectored(cx, slices)
                 }
             };
             match wrote {
@@ -107,7 +117,13 @@ impl Wire {
     pub(super) fn poll_skip(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut scratch = [0; 1024];
         let mut buf = ReadBuf::new(&mut scratch);
-        Pin::new(&mut self.tcp).poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
+        Pin::new(&mut self.ear).poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.voice.lock().half = None; // whoever else holds the voice does not keep the connection
     }
 }
 
@@ -144,7 +160,7 @@ impl Read for Glance<'_, '_> {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         let mut buf = ReadBuf::new(buf);
-        let poll = Pin::new(&mut wire.tcp).poll_read(cx, &mut buf);
+        let poll = Pin::new(&mut wire.ear).poll_read(cx, &mut buf);
         wire.drained = poll.is_pending();
         now(poll)?;
         let read = buf.filled().len();
@@ -155,8 +171,11 @@ impl Read for Glance<'_, '_> {
 
 impl Write for Glance<'_, '_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let poll = Pin::new(&mut self.0.tcp).poll_write(self.1, buf);
-        self.0.held_up = poll.is_pending();
+        let Self(wire, cx) = self;
+        let mut speech = wire.voice.lock();
+        // What was begun is finished first.
+        let poll = if speech.cut { Poll::Pending } else { Pin::new(speech.half()?).poll_write(cx, buf) };
+        wire.held_up = poll.is_pending();
         now(poll)
     }
 

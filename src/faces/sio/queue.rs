@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::Reason;
 use super::session::Transport;
 use crate::config::limits::{OUTBOX_TAKE_MAX_BYTES, SIO_OUTBOX_MAX_BYTES};
-use crate::faces::line::{put_binary_frame, text_frame};
+use crate::faces::line::{Spoken, Voice, put_binary_frame, text_frame};
 use crate::rooms::space::{Closed, MemberId, Missed, SpaceEvent, SpaceOutbox};
 use crate::wire::socketio::{ROOT, Telling, encode_event};
 
@@ -49,6 +49,8 @@ pub(super) struct Queue {
     pub(super) closed: Option<Reason>,
     /// Who takes, while nothing is there; woken once.
     pub(super) waiting: Option<Waker>,
+    /// The WebSocket that carries the session.
+    pub(super) voice: Option<Voice>,
 }
 
 /// A message as frames.
@@ -81,6 +83,7 @@ impl Queue {
             finish: None,
             closed: None,
             waiting: None,
+            voice: None,
         }
     }
 
@@ -230,6 +233,27 @@ impl Queue {
         }
     }
 
+    /// Says an event at once, if nothing waits and the client takes it. `None`: it has to be queued. Otherwise whether
+    /// all of it was said; the rest waits in front of everything.
+    pub(super) fn say_now(&mut self, member: MemberId, event: &SpaceEvent) -> Option<bool> {
+        let waits = !self.frames.is_empty() || !self.events.is_empty() || self.repeats();
+        if waits || self.closed.is_some() || self.finish.is_some() {
+            return None;
+        }
+        let voice = self.voice.as_ref()?;
+        let frame = self.frame(member, event)?;
+        match voice.say(&frame) {
+            Spoken::All => Some(true),
+            Spoken::Part(said) => {
+                let rest = frame.slice(said..);
+                self.bytes += rest.len() + SLOT_BYTES;
+                self.frames.push_front(rest);
+                Some(false)
+            }
+            Spoken::Nothing => None,
+        }
+    }
+
     /// An event's frames: made by the first of its readers, the same bytes for all others.
     fn frame(&self, member: MemberId, event: &SpaceEvent) -> Option<Bytes> {
         let (_, namespace) = self.members.iter().find(|(of, _)| *of == member)?;
@@ -251,5 +275,16 @@ impl Queue {
             })
         };
         Some(if &**namespace == ROOT { event.frames.get(FRAMES_ROOT, made) } else { made() })
+    }
+}
+
+impl From<Closed> for Reason {
+    fn from(closed: Closed) -> Self {
+        match closed {
+            Closed::Overflow => Self::Slow,
+            Closed::TakenOver => Self::TakenOver,
+            Closed::Ended => Self::Stopping,
+            Closed::Left => Self::Closed,
+        }
     }
 }

@@ -83,7 +83,7 @@ impl Session {
         })
     }
 
-    fn out(&self) -> MutexGuard<'_, Queue> {
+    pub(super) fn out(&self) -> MutexGuard<'_, Queue> {
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -148,7 +148,7 @@ impl Session {
                 Ok(taken)
             }
             (Err(closed), over) => {
-                let reason = over.unwrap_or(reason_of(closed));
+                let reason = over.unwrap_or(closed.into());
                 self.close(reason);
                 Err(reason)
             }
@@ -370,15 +370,6 @@ impl Session {
     /// Waits until it is over.
     pub(super) async fn ended(&self) {
         self.end.cancelled().await;
-    }
-}
-
-fn reason_of(closed: Closed) -> Reason {
-    match closed {
-        Closed::Overflow => Reason::Slow,
-        Closed::TakenOver => Reason::TakenOver,
-        Closed::Ended => Reason::Stopping,
-        Closed::Left => Reason::Closed,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,7 +12,8 @@ use super::Reason;
 use super::session::{Session, Transport};
 use crate::config::limits::ENGINE_UPGRADE_DEADLINE;
 use crate::faces::Caller;
-use crate::faces::line::{Fault, Heard, Line, text_frame};
+use crate::faces::line::{Fault, Heard, Line, Voice, text_frame};
+use crate::rooms::space::{MemberId, Mouth, SpaceEvent};
 use crate::wire::engineio::{Packet, decode};
 
 /// What a message of the client leads to, while it goes on.
@@ -42,6 +43,7 @@ pub(super) fn open(session: Arc<Session>, line: Line, caller: Caller) -> impl Fu
     let mut carrier =
         Box::new(Carrier { session, line, caller, known: false, handling: None, listened: false });
     async move {
+        carrier.session.speak_through(carrier.line.voice());
         let reason = carrier.carry().await;
         carrier.handling = None;
         carrier.session.close(reason);
@@ -166,17 +168,18 @@ impl Carrier {
         Poll::Ready(Ok(turn))
     }
 
-    /// Says what waits, with one call to the system in most cases.
+    /// Says what waits, with one call to the system in most cases. Nobody overtakes it.
     async fn pass_on(&mut self) -> Result<(), Reason> {
+        self.line.hold(true);
         let frames = self.session.take_now()?;
-        if frames.is_empty() {
-            return Ok(());
+        if !frames.is_empty() {
+            tokio::select! {
+                biased;
+                written = self.line.write(&frames) => written?,
+                () = self.session.ended() => return Err(Reason::Closed),
+            };
         }
-        tokio::select! {
-            biased;
-            written = self.line.write(&frames) => written?,
-            () = self.session.ended() => return Err(Reason::Closed),
-        };
+        self.line.hold(false);
         Ok(())
     }
 }
@@ -188,5 +191,28 @@ fn handle(session: &Arc<Session>, heard: Heard) -> Handling {
         Heard::Binary(bytes) => Box::pin(async move { session.hear(Ok(Packet::Binary(bytes))).await }),
         // It says nothing, and counts like everything that is said.
         Heard::Sign => Box::pin(async move { session.hear(Ok(Packet::Noop)).await }),
+    }
+}
+
+impl Session {
+    /// A WebSocket carries the session: what spaces say goes there at once, when nothing else waits.
+    pub(super) fn speak_through(self: &Arc<Self>, voice: Voice) {
+        self.out().voice = Some(voice);
+        let session: Weak<Self> = Arc::downgrade(self);
+        self.outbox.speak_through(session);
+    }
+}
+
+impl Mouth for Session {
+    fn say(&self, member: MemberId, event: &SpaceEvent) -> bool {
+        let mut out = self.out();
+        let Some(all) = out.say_now(member, event) else { return false };
+        let waiting = if all { None } else { out.waiting.take() };
+        drop(out);
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+        self.floor.metrics.messages_out.inc();
+        true
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use super::event::{MemberId, SpaceEvent};
@@ -44,6 +44,13 @@ impl Closed {
     }
 }
 
+/// Whoever reads an outbox and can often say what comes at once, without a task of its own being woken for it.
+pub trait Mouth: Send + Sync {
+    /// Says an event to a member now. `false`: not now, so it is queued. Called only while the outbox is empty; it must
+    /// not wait, and must keep the order of what was taken from the outbox before.
+    fn say(&self, member: MemberId, event: &SpaceEvent) -> bool;
+}
+
 /// The reading end of the bounded queue to one connection, shared by all its members; cheap to clone. With the
 /// last clone dropped, its members are gone as if the connection was lost.
 #[derive(Clone)]
@@ -76,6 +83,8 @@ struct Queue {
     closed: Option<Closed>,
     /// Who takes, while nothing is there; woken once.
     waiting: Option<Waker>,
+    /// Who says at once what need not wait.
+    mouth: Option<Weak<dyn Mouth>>,
 }
 
 impl SpaceOutbox {
@@ -147,6 +156,11 @@ impl SpaceOutbox {
         Ok(taken)
     }
 
+    /// From now on what comes while the outbox is empty is offered here first.
+    pub fn speak_through(&self, mouth: Weak<dyn Mouth>) {
+        self.0.0.lock().mouth = Some(mouth);
+    }
+
     /// Why it is closed, if it is.
     #[must_use]
     pub fn closed(&self) -> Option<Closed> {
@@ -203,6 +217,21 @@ impl Way {
         if queue.closed.is_some() {
             return false;
         }
+        // One space says all that a member hears, one thing after the other, so nothing is overtaken meanwhile.
+        if queue.slots.is_empty()
+            && let Some(mouth) = queue.mouth.as_ref().and_then(Weak::upgrade)
+        {
+            drop(queue);
+            let said = mouth.say(member, event);
+            drop(mouth); // it may be the last of its connection, whose end is told here
+            if said {
+                return true;
+            }
+            queue = self.lock();
+            if queue.closed.is_some() {
+                return false;
+            }
+        }
         if !queue.slots.is_empty() && queue.bytes + more > self.0.most {
             let more = queue.close(Closed::Overflow);
             wake(queue);
@@ -233,6 +262,7 @@ impl Queue {
     fn close(&mut self, why: Closed) -> i64 {
         self.closed.get_or_insert(why);
         self.slots = VecDeque::new();
+        self.mouth = None;
         self.bytes = 0;
         self.count()
     }
