@@ -118,7 +118,9 @@ impl Curia {
             self.face.metrics.refuse("curia_office");
             return Err(Undelivered::Refused("no word of an office".to_owned()));
         };
-        self.tell(|done| Word::Told { letter, done }).await;
+        if !letter.is_of(self.face.bus.name()) {
+            self.tell(|done| Word::Told { letter, done }).await;
+        }
         Ok(())
     }
 

@@ -45,6 +45,11 @@ impl Letter {
         Message::new(FORUM_PEOPLE_CHANNEL, serde_json::to_vec(&letter).ok()?.into()).ok()
     }
 
+    /// Whether this office said it itself: a server may say it back so late that nobody expects it any more.
+    pub(in super::super) fn is_of(&self, office: &str) -> bool {
+        self.office == office
+    }
+
     /// What came over the bus; `None`: nothing that an office says.
     pub(in super::super) fn read(body: &[u8]) -> Option<Self> {
         let letter: Self = serde_json::from_slice(body).ok()?;
