@@ -162,7 +162,8 @@ pub const PRESENCE_ENTRIES_MAX: usize = 4_096;
 
 // --- store -----------------------------------------------------------------------------------------------
 
-/// The journal's size, in bytes: what is in it only is done again at a start, in some 50 ms.
+/// The journal's size, in bytes: what is in it only is done again at a start, in some 50 ms. A journal of another size
+/// counts as cut short: with another number here, a folder left by a kill is not opened; one that was closed is.
 pub const JOURNAL_BYTES: usize = 2 * MIB;
 /// Changes of rows in the journal only: each may hold a page of 4 KiB in memory.
 pub const JOURNAL_ROWS_MAX: usize = 16_384;

@@ -37,6 +37,8 @@ pub(super) struct Ledger {
     last: Stopwatch,
     /// Changes of rows in the journal only.
     rows: usize,
+    /// The last transaction reached the journal, whatever came of it.
+    has_recorded: bool,
 }
 
 /// What the rows say of the journal, once the file format was found to be known.
@@ -82,7 +84,15 @@ impl Ledger {
     }
 
     fn new(journal: Option<Journal>, mark: Mark) -> Self {
-        Self { journal, mark, begun: false, first: None, last: Stopwatch::start(), rows: 0 }
+        Self {
+            journal,
+            mark,
+            begun: false,
+            first: None,
+            last: Stopwatch::start(),
+            rows: 0,
+            has_recorded: false,
+        }
     }
 
     /// Does again what [`Ledger::open`] gave. In memory only, it stays in the journal too.
@@ -109,6 +119,7 @@ impl Ledger {
         written: impl FnOnce(),
         f: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>,
     ) -> Result<T, WriteFault> {
+        self.has_recorded = false;
         let mark = Mark { serial: self.mark.serial + 1, is_open: true, ..self.mark };
         let done = engine.change(|rows| {
             rows.record();
@@ -163,6 +174,11 @@ impl Ledger {
         engine.write(|rows| self.straight(rows, false)).map_err(WriteFault::into_fault)
     }
 
+    /// Whether the last transaction reached the journal, so that it is done again with the next opening.
+    pub(super) fn has_recorded(&self) -> bool {
+        self.has_recorded
+    }
+
     /// How long to wait before the file is brought up to date, should nothing be committed until then; `None`: it is.
     pub(super) fn is_due_in(&self) -> Option<Duration> {
         self.first.map(|_| JOURNAL_QUIET.saturating_sub(self.last.elapsed()))
@@ -180,7 +196,9 @@ impl Ledger {
     /// Puts a record on disk. A journal that fails is left alone from here on: the database takes everything itself.
     fn record(&mut self, record: &[u8], written: impl FnOnce()) -> Result<(), Fault> {
         let Some(journal) = &mut self.journal else { return Ok(()) };
+        let has_recorded = &mut self.has_recorded;
         let done = journal.append(record).and_then(|()| {
+            *has_recorded = true;
             written();
             journal.sync()
         });

@@ -259,7 +259,7 @@ impl Writer {
                 }
                 Err(WriteFault::Inner(Fault::Journal(_))) => {}
                 // Somebody's read met a fault, and the engine takes nothing more: nothing of this batch was tried.
-                Err(WriteFault::Engine(Fault::Stale)) if !opened_again => {
+                Err(WriteFault::Engine(Fault::Stale)) if !opened_again && !self.ledger.has_recorded() => {
                     opened_again = true;
                     if let Err(fault) = self.reopen() {
                         return self.fail(batch, &fault);
