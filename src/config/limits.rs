@@ -101,8 +101,7 @@ pub const SPACE_WINDOW_MAX: Duration = Duration::from_secs(86_400);
 pub const SPACE_RING_MAX_BYTES: usize = 1024 * MIB;
 /// Kept messages of one space, in number: the same half an hour.
 pub const SPACE_RING_MAX_MESSAGES: usize = 400_000;
-/// Kept messages of one space in memory, in bytes: the newest. Of the others an index is there, a few hundred bytes
-/// each.
+/// Kept messages of one space in memory, in bytes: the newest. Of the others an index is there, some 200 bytes each.
 pub const SPACE_RING_MAX_MEMORY: usize = 32 * MIB;
 /// Missed messages repeated at once, in bytes; the rest waits until the client has taken them.
 pub const SPACE_REPEAT_BYTES: usize = 256 * KIB;

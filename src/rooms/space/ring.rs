@@ -128,8 +128,10 @@ pub(super) struct Ring {
     on_disk: usize,
     /// All messages.
     bytes: usize,
-    /// What is in memory of them.
+    /// What is in memory of them: the index of all…
     memory: usize,
+    /// …and the content of some.
+    contents: usize,
     /// Messages for everybody.
     everybody: VecDeque<u64>,
     rooms: HashMap<Room, Place>,
@@ -154,6 +156,7 @@ impl Ring {
             on_disk: 0,
             bytes: 0,
             memory: 0,
+            contents: 0,
             everybody: VecDeque::new(),
             rooms: HashMap::new(),
             gone: 0,
@@ -190,13 +193,18 @@ impl Ring {
         self.hold(cost.0 as i64);
         let content = Some((name, body, attachments));
         self.slots.push_back(Slot { seq, at_ms, cost, to, except, content, shared });
-        while self.memory > self.most_memory
+        self.contents += cost.0 - cost.1;
+        while self.contents > self.most_memory
             && let Some(slot) = self.slots.get_mut(self.on_disk)
         {
             slot.content = None;
-            let (whole, index) = slot.cost;
+            if slot.shared.strong_count() == 0 {
+                slot.shared = Weak::new(); // its place in memory is free with the last one that points there
+            }
+            let content = slot.cost.0 - slot.cost.1;
             self.on_disk += 1;
-            self.hold(index as i64 - whole as i64);
+            self.contents -= content;
+            self.hold(-(content as i64));
         }
     }
 
@@ -210,8 +218,13 @@ impl Ring {
             let Some(kept) = self.slots.pop_front() else { break };
             let (whole, index) = kept.cost;
             self.bytes -= whole;
-            self.hold(-(if self.on_disk > 0 { index } else { whole } as i64));
-            self.on_disk = self.on_disk.saturating_sub(1);
+            if self.on_disk > 0 {
+                self.on_disk -= 1;
+                self.hold(-(index as i64));
+            } else {
+                self.contents -= whole - index;
+                self.hold(-(whole as i64));
+            }
             self.left += 1;
             if kept.to.is_empty() {
                 self.everybody.pop_front();

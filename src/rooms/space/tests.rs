@@ -1,6 +1,6 @@
 //! What only the inside can show: faults, damage, bounds.
 
-use super::ring::{Kept, Ring};
+use super::ring::{Found, Kept, Ring};
 use super::session::{Mark, Place, Session, Sessions};
 use super::*;
 use crate::config::limits::SPACE_GONE_ROOMS_MAX;
@@ -214,6 +214,29 @@ fn what_is_known_of_messages_that_left_is_bounded_and_never_too_kind() {
     writes.clear();
     ring.leave_disk(rooms, &mut writes);
     assert_eq!(writes.iter().filter(|write| matches!(write, Write::Put { .. })).count(), 1, "the head");
+}
+
+#[test]
+fn the_newest_messages_are_in_memory_and_the_others_on_disk() {
+    let metrics = Metrics::new();
+    let options = SpaceOptions { ring_max_memory: 10_000, ring_max_messages: 900, ..SpaceOptions::default() };
+    let mut ring = Ring::new("s", &options, &metrics);
+    for seq in 1..=1_000 {
+        let mut message = kept(seq, "a");
+        message.body = vec![b'1'; 1_000].into();
+        ring.add(message, std::sync::Weak::new());
+        ring.trim(0);
+    }
+    let here: Vec<bool> = (101..=1_000)
+        .map(|seq| matches!(ring.find(std::iter::once(seq)).unwrap()[..], [Found::Here(_)]))
+        .collect();
+    assert_eq!(here.iter().filter(|here| **here).count(), 9);
+    assert!(here[891..].iter().all(|here| *here));
+    assert!(ring.find(std::iter::once(100)).is_err(), "it has left");
+    let memory = metrics.ring_bytes.get();
+    assert!((100_000..400_000).contains(&memory), "an index of 900 and ten thousand bytes: {memory}");
+    ring.trim(u64::MAX);
+    assert_eq!(metrics.ring_bytes.get(), 0);
 }
 
 #[test]
