@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::actor::{Actor, Command};
 use super::event::{Except, Said, Say, SpaceEvent};
+use super::kept::{Kept, Spared};
 use super::outgoing::SaidReply;
-use super::ring::{Kept, Spared};
 use super::{SpaceError, joining};
 use crate::config::limits::{
     SPACE_ID_MAX_BYTES, SPACE_MESSAGE_MAX_BYTES, SPACE_TARGETS_MAX, SPACE_UNSAVED_MAX_BYTES,

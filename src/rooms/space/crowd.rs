@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use super::event::{MemberId, Room, SpaceEvent};
+use super::kept::{Spared, spares};
 use super::outbox::Way;
-use super::ring::{Spared, spares};
 use super::session::Mark;
 use super::spaces::{Crowded, Fullest};
 use crate::config::limits::SPACE_ROOMS_PER_MEMBER_MAX;

@@ -17,6 +17,7 @@ mod crowd;
 mod event;
 mod ids;
 mod joining;
+mod kept;
 mod landing;
 mod load;
 mod missed;

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 
 use super::SpaceError;
 use super::event::{Room, Said};
+use super::kept::Kept;
 use super::numbers::Numbers;
-use super::ring::Kept;
 use super::row;
 use super::session::Mark;
 use crate::config::limits::{COMMIT_ROWS_MAX, SAVE_RETRY, SAVE_RETRY_DISK, SPACE_COMMIT_MAX_BYTES};

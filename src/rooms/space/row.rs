@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::event::Room;
-use super::ring::{Kept, Spared};
+use super::kept::{Kept, Spared};
 use super::session::{Mark, Session};
 
 /// The number of these formats.

@@ -1,6 +1,7 @@
 //! What only the inside can show: faults, damage, bounds.
 
-use super::ring::{Found, Kept, Ring};
+use super::kept::Kept;
+use super::ring::{Found, Ring};
 use super::session::{Mark, Place, Session, Sessions};
 use super::*;
 use crate::config::limits::SPACE_GONE_ROOMS_MAX;
@@ -171,7 +172,7 @@ fn kept(seq: u64, to: &str) -> Kept {
 #[test]
 fn a_row_reads_back_as_it_was_and_a_cut_one_does_not() {
     let mut message = kept(7, "a");
-    message.except = vec![ring::Spared::Sid("x".into()), ring::Spared::Room(room("é"))];
+    message.except = vec![kept::Spared::Sid("x".into()), kept::Spared::Room(room("é"))];
     message.attachments = vec!["bin".into()];
     message.id = Some("id".into());
     let bytes = row::message(&message);
