@@ -50,6 +50,8 @@ pub(super) struct Attendee {
     pub(super) grant: Grant,
     pub(super) outbox: Outbox,
     pub(super) hearing: Hearing,
+    /// Its client knows every name that a record's text may have.
+    pub(super) knows_all: bool,
     /// It was asked to sync and has not brought anything new since.
     pub(super) asked: bool,
     /// Edits of it that were neither saved nor refused for good: the answer to the room's question brings them.
@@ -83,6 +85,7 @@ impl Attendee {
             grant,
             outbox,
             hearing: Hearing::Nothing,
+            knows_all: false,
             asked: false,
             owed: 0,
             turned_away: false,
@@ -92,6 +95,11 @@ impl Attendee {
             people: people.clone(),
             metrics: metrics.clone(),
         }
+    }
+
+    /// Whether it may write in a document. `beyond_base`: a record's text with names that not every editor knows.
+    pub(super) fn may_write(&self, beyond_base: bool) -> bool {
+        self.grant.may_write() && (self.knows_all || !beyond_base)
     }
 
     /// Remembers that the client counts edits which are not acknowledged yet.

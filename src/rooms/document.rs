@@ -26,7 +26,7 @@ use super::registry::Listing;
 use super::saving::Saving;
 use super::snapshot::Snapshots;
 use super::work::{Asks, Bench};
-use super::{OpenError, Outbox, Peer, merge};
+use super::{OpenError, Outbox, Peer, merge, schema};
 use crate::auth::Grant;
 use crate::config::limits::{
     ROOM_MAILBOX, ROOM_PEERS_MAX, ROOM_TOLD_MAX_BYTES, ROOM_WORK_INLINE_MAX_BYTES, STATE_VECTOR_MAX_BYTES,
@@ -66,6 +66,8 @@ struct Room {
     disk: watch::Receiver<StoreState>,
     /// What the peers know of it.
     stored: StoreState,
+    /// Whether it is a record's text with names that not every editor knows.
+    beyond_base: bool,
     /// Whether an edit of anybody was refused because too much waited to be saved.
     turned_away: bool,
     /// Rings when nobody has been here for long enough.
@@ -94,6 +96,7 @@ impl Room {
             snapshots,
             presence: Presence::default(),
             bench: Bench::default(),
+            beyond_base: start.beyond_base,
             turned_away: false,
             grace: Alarm::default(),
             fresh: Vec::new(),
@@ -156,7 +159,7 @@ impl Room {
 
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Open { grant, outbox, reply } => self.open(grant, outbox, reply),
+            Command::Open { grant, outbox, schema, reply } => self.open(grant, outbox, schema, reply),
             Command::Edit { peer, update, read, whole } => self.edit(peer, update, read, whole),
             Command::Owe { peer, edits } => self.owe(peer, edits),
             Command::Ask { peer } => self.ask(peer),
@@ -171,7 +174,13 @@ impl Room {
         }
     }
 
-    fn open(&mut self, grant: Grant, outbox: Outbox, reply: oneshot::Sender<Result<Peer, OpenError>>) {
+    fn open(
+        &mut self,
+        grant: Grant,
+        outbox: Outbox,
+        schema: Option<u32>,
+        reply: oneshot::Sender<Result<Peer, OpenError>>,
+    ) {
         let refused = if self.listing.house.stop.is_cancelled() {
             Some(OpenError::Stopping)
         } else if !grant.holds() {
@@ -187,8 +196,11 @@ impl Room {
         }
         let id = self.listing.next_peer();
         let house = &self.listing.house;
-        let peer = Peer::new(id, self.listing.mailbox.clone(), self.leaving.clone(), outbox.clone());
-        let attendee = Attendee::new(id, &self.listing.doc, grant, outbox, &house.people, &house.metrics);
+        let (mailbox, leaving) = (self.listing.mailbox.clone(), self.leaving.clone());
+        let mut attendee =
+            Attendee::new(id, &self.listing.doc, grant, outbox.clone(), &house.people, &house.metrics);
+        attendee.knows_all = schema::knows_all(schema);
+        let peer = Peer::new(id, mailbox, leaving, outbox, attendee.may_write(self.beyond_base));
         if self.stored != StoreState::Writable {
             attendee.outbox.stored(id, self.stored);
         }

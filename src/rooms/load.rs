@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::OpenError;
 use super::content::{Content, EMPTY_UPDATE};
 use super::merge;
+use super::schema;
 use crate::id::{DocKind, DocName, Seq};
 use crate::store::{Loaded, Store};
 use crate::wire::gate::{self, Known, Placement, Structure};
@@ -18,6 +19,8 @@ pub(super) struct Start {
     pub(super) last: Seq,
     /// Rows that no snapshot holds yet.
     pub(super) rows: usize,
+    /// Whether it is a record's text with names that not every editor knows.
+    pub(super) beyond_base: bool,
     /// Whether all of the rows are in the content. Otherwise no snapshot may take their place.
     pub(super) complete: bool,
 }
@@ -69,7 +72,8 @@ fn assemble(doc: &DocName, loaded: Loaded) -> Result<Start, OpenError> {
             OpenError::Unreadable
         })?,
     };
-    Ok(Start { content: Content::new(known, base), last, rows, complete })
+    let beyond_base = matches!(doc.kind(), DocKind::Record(_)) && schema::is_beyond_base(&base);
+    Ok(Start { content: Content::new(known, base), last, rows, beyond_base, complete })
 }
 
 /// Takes a part in if it can stand now.

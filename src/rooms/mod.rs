@@ -14,6 +14,7 @@ mod peer;
 mod presence;
 mod registry;
 mod saving;
+mod schema;
 mod snapshot;
 pub mod space;
 mod work;

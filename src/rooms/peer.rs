@@ -26,6 +26,7 @@ pub(super) enum Command {
     Open {
         grant: Grant,
         outbox: Outbox,
+        schema: Option<u32>,
         reply: oneshot::Sender<Result<Peer, OpenError>>,
     },
     /// An edit, and what the gate read in it.
@@ -100,6 +101,7 @@ pub struct Peer {
     mailbox: mpsc::Sender<Command>,
     leaving: Arc<Leaving>,
     outbox: Outbox,
+    writes: bool,
 }
 
 impl Peer {
@@ -108,8 +110,15 @@ impl Peer {
         mailbox: mpsc::Sender<Command>,
         leaving: Arc<Leaving>,
         outbox: Outbox,
+        writes: bool,
     ) -> Self {
-        Self { id, mailbox, leaving, outbox }
+        Self { id, mailbox, leaving, outbox, writes }
+    }
+
+    /// Whether it could write when it came in: its grant allows it, and its client knows what is in the document.
+    #[must_use]
+    pub fn may_write(&self) -> bool {
+        self.writes
     }
 
     /// This peer's id, as its events are marked.

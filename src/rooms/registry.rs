@@ -94,6 +94,21 @@ impl Rooms {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(&self, doc: &DocName, grant: &Grant, outbox: &Outbox) -> Result<Peer, OpenError> {
+        self.open_knowing(doc, grant, outbox, None).await
+    }
+
+    /// The same for a client that says which version of the record schema it knows. Who says none, or an older one,
+    /// may write in a record's text only as long as every editor knows the names in it.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open_knowing(
+        &self,
+        doc: &DocName,
+        grant: &Grant,
+        outbox: &Outbox,
+        schema: Option<u32>,
+    ) -> Result<Peer, OpenError> {
         let free = self.0.documents.free && grant.role() >= Role::Editor;
         let allowed = match doc.kind() {
             DocKind::Record(_) => true,
@@ -106,7 +121,7 @@ impl Rooms {
         for _ in 0..OPEN_TRIES {
             let mailbox = self.0.room(doc)?;
             let (reply, answer) = oneshot::channel();
-            let command = Command::Open { grant: grant.clone(), outbox: outbox.clone(), reply };
+            let command = Command::Open { grant: grant.clone(), outbox: outbox.clone(), schema, reply };
             if mailbox.send(command).await.is_ok()
                 && let Ok(opened) = answer.await
             {

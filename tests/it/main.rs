@@ -29,6 +29,7 @@ mod recorded;
 mod records;
 mod recovery;
 mod rooms;
+mod schema;
 mod scribe;
 mod sio;
 mod sio_clients;

@@ -7,6 +7,7 @@
 
 use axum::Extension;
 use axum::extract::State as Shared;
+use axum::http::Uri;
 use axum::response::Response;
 use bytes::Bytes;
 
@@ -15,7 +16,7 @@ use super::address::{Addresses, Open, State, TooMany};
 use super::closing::Closing;
 use super::say::Say;
 use super::session::{Dialect, talk};
-use super::{YJS_HOCUSPOCUS, keep, notice};
+use super::{YJS_HOCUSPOCUS, keep, notice, schema_of};
 use crate::auth::{Asker, Grant};
 use crate::config::limits::{
     ADDRESS_MAX_BYTES, DENIALS_PER_SOCKET_MAX, DENIED_KEPT_MAX_BYTES, MESSAGE_MAX_BYTES, ROOM_TOLD_MAX_BYTES,
@@ -41,11 +42,13 @@ const LEFT: &str = "provider_initiated";
 pub(super) async fn open(
     Shared(face): Shared<YjsFace>,
     Extension(caller): Extension<Caller>,
+    uri: Uri,
     handshake: Handshake,
 ) -> Response {
+    let schema = schema_of(&uri);
     handshake.accept(None, MESSAGE_MAX_BYTES, move |line| {
         let (outbox, metrics) = (Outbox::new(&face.metrics), face.metrics.clone());
-        talk(line, Hocuspocus::new(face, caller, outbox.clone()), outbox, metrics)
+        talk(line, Hocuspocus::new(face, caller, outbox.clone(), schema), outbox, metrics)
     })
 }
 
@@ -54,6 +57,7 @@ struct Hocuspocus {
     caller: Caller,
     asker: Asker,
     outbox: Outbox,
+    schema: Option<u32>,
     addresses: Addresses,
     newcomers: Vec<(PeerId, Grant)>,
     lagged: Vec<PeerId>,
@@ -174,12 +178,13 @@ impl Dialect for Hocuspocus {
 }
 
 impl Hocuspocus {
-    fn new(face: YjsFace, caller: Caller, outbox: Outbox) -> Self {
+    fn new(face: YjsFace, caller: Caller, outbox: Outbox, schema: Option<u32>) -> Self {
         Self {
             asker: Asker::new(face.auth.clone(), caller.local),
             face,
             caller,
             outbox,
+            schema,
             addresses: Addresses::default(),
             newcomers: Vec::new(),
             lagged: Vec::new(),
@@ -244,7 +249,7 @@ impl Hocuspocus {
         if self.renewed(address, &grant, say) {
             return Ok(());
         }
-        let peer = match self.face.rooms.open(&doc, &grant, &self.outbox).await {
+        let peer = match self.face.rooms.open_knowing(&doc, &grant, &self.outbox, self.schema).await {
             Ok(peer) => peer,
             Err(OpenError::NotFound) => return self.deny(address, NOT_FOUND, say),
             Err(OpenError::Forbidden) => return self.deny(address, DENIED, say),
@@ -257,7 +262,7 @@ impl Hocuspocus {
             self.caller.authenticated();
         }
         self.newcomers.push((peer.id(), grant.clone()));
-        say.message(encode(address, &Body::Authenticated { read_only: !grant.may_write() }));
+        say.message(encode(address, &Body::Authenticated { read_only: !peer.may_write() }));
         expect_goodbye(peer.who().await);
         let open = Open { peer, grant, asked_before: None };
         let before = self.addresses.put(address, State::Open(open)).map_err(|TooMany| self.flooded())?;
@@ -288,7 +293,7 @@ impl Hocuspocus {
         let same =
             open.grant.holds() && open.grant.person() == grant.person() && open.grant.role() == grant.role();
         if same {
-            say.message(encode(address, &Body::Authenticated { read_only: !grant.may_write() }));
+            say.message(encode(address, &Body::Authenticated { read_only: !open.peer.may_write() }));
         }
         same
     }

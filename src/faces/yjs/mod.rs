@@ -12,6 +12,7 @@ mod session;
 mod ywebsocket;
 
 use axum::Router;
+use axum::http::Uri;
 use axum::routing::get;
 use bytes::Bytes;
 
@@ -54,6 +55,11 @@ pub fn routes(face: YjsFace) -> Router {
         .route("/hocuspocus/", get(hocuspocus::open))
         .route("/yjs/{*room}", get(ywebsocket::open))
         .with_state(face)
+}
+
+/// The version of the record schema that a client says it knows: `?schema=1`.
+fn schema_of(uri: &Uri) -> Option<u32> {
+    uri.query()?.split('&').find_map(|pair| pair.strip_prefix("schema="))?.parse().ok()
 }
 
 /// Bytes that outlive their message. Short ones share the socket's read buffer, so they move out of it.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::closing::Closing;
 use super::say::Say;
 use super::session::{Dialect, talk};
-use super::{YJS_PLAIN, YjsFace, keep};
+use super::{YJS_PLAIN, YjsFace, keep, schema_of};
 use crate::auth::Grant;
 use crate::config::limits::{MESSAGE_MAX_BYTES, UNREADABLE_FRAMES_MAX};
 use crate::faces::Caller;
@@ -34,6 +34,7 @@ pub(super) async fn open(
     handshake: Handshake,
 ) -> Response {
     let subprotocol = handshake.offered(SUBPROTOCOL);
+    let schema = schema_of(&uri);
     let asked = enter(&face, &caller, &uri, subprotocol.as_ref());
     handshake.accept(subprotocol, MESSAGE_MAX_BYTES, move |mut line| async move {
         let outbox = Outbox::new(&face.metrics);
@@ -41,7 +42,7 @@ pub(super) async fn open(
             Ok((doc, grant)) => {
                 line.trust();
                 caller.authenticated();
-                join(&face, &doc, &grant, &outbox).await.map(|peer| (peer, grant))
+                join(&face, &doc, &grant, &outbox, schema).await.map(|peer| (peer, grant))
             }
             Err(closing) => Err(closing),
         };
@@ -86,8 +87,14 @@ fn token_of(query: &str) -> Option<&str> {
     query.split('&').find_map(|pair| pair.strip_prefix("token="))
 }
 
-async fn join(face: &YjsFace, doc: &DocName, grant: &Grant, outbox: &Outbox) -> Result<Peer, Closing> {
-    let peer = face.rooms.open(doc, grant, outbox).await.map_err(|error| match error {
+async fn join(
+    face: &YjsFace,
+    doc: &DocName,
+    grant: &Grant,
+    outbox: &Outbox,
+    schema: Option<u32>,
+) -> Result<Peer, Closing> {
+    let peer = face.rooms.open_knowing(doc, grant, outbox, schema).await.map_err(|error| match error {
         OpenError::NotFound | OpenError::Forbidden => Closing::FORBIDDEN,
         OpenError::Unreadable => Closing::Code(1011, "unreadable"),
         OpenError::Full => Closing::FULL,

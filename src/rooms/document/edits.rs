@@ -4,10 +4,11 @@ use bytes::Bytes;
 
 use super::Room;
 use crate::config::limits::{ROOM_WORK_INLINE_MAX_BYTES, UPDATE_MAX_BYTES};
-use crate::id::PeerId;
+use crate::id::{DocKind, PeerId};
 use crate::rooms::Refusal;
 use crate::rooms::content::{Verdict, cut};
 use crate::rooms::peer::Command;
+use crate::rooms::schema::is_beyond_base;
 use crate::wire::gate::{GateError, Structure};
 
 impl Room {
@@ -27,7 +28,7 @@ impl Room {
         }
         let Ok(structure) = read else { return self.refuse(id, Refusal::Malformed) };
         match self.content.judge(update, structure) {
-            Verdict::Overlap(update) if peer.grant.may_write() => self.edit_rest(id, update, whole),
+            Verdict::Overlap(update) if peer.may_write(self.beyond_base) => self.edit_rest(id, update, whole),
             verdict => self.enact(id, verdict, whole),
         }
     }
@@ -66,7 +67,7 @@ impl Room {
         let update = match verdict {
             Verdict::Refused(why) => return self.refuse(id, why),
             Verdict::Nothing => None,
-            _ if !peer.grant.may_write() => return self.refuse(id, Refusal::ReadOnly),
+            _ if !peer.may_write(self.beyond_base) => return self.refuse(id, Refusal::ReadOnly),
             Verdict::Gap | Verdict::Overlap(_) => {
                 peer.owe(1);
                 if !peer.asked {
@@ -90,6 +91,9 @@ impl Room {
         let owed = if whole { std::mem::take(&mut peer.owed) } else { 0 };
         let update = update.map(|(update, structure)| {
             self.fresh.push(self.content.accept(id, update.clone(), &structure));
+            if !self.beyond_base && matches!(self.listing.doc.kind(), DocKind::Record(_)) {
+                self.beyond_base = is_beyond_base(&update);
+            }
             update
         });
         self.listing.holds(self.content.bytes());

@@ -9,6 +9,7 @@ mod content;
 pub mod json;
 mod known;
 pub mod letters;
+mod names;
 mod order;
 mod pack;
 mod parse;
@@ -21,6 +22,7 @@ mod vector;
 use thiserror::Error;
 
 pub use known::{Known, Placement};
+pub use names::{Name, names};
 pub use parse::check;
 pub use plain::plain;
 pub use vector::{StateVector, state_vector};

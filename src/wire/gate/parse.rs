@@ -28,6 +28,8 @@ pub(super) struct Struct {
     pub(super) right_origin: Option<Id>,
     /// Everything it refers to: origin, right origin, parent.
     pub(super) refers: [Option<Id>; 3],
+    /// Where its key in its parent starts, when it says it; otherwise 0.
+    pub(super) key_at: usize,
     /// Where its content starts.
     pub(super) content_at: usize,
 }
@@ -58,11 +60,18 @@ pub(super) fn read_struct(reader: &mut Reader<'_>) -> Result<Struct, GateError> 
             return Err(GateError::Content(info));
         }
         let len = clocks(reader.uint()?)?;
-        return Ok(Struct { info, len, right_origin: None, refers: [None; 3], content_at: reader.at() });
+        return Ok(Struct {
+            info,
+            len,
+            right_origin: None,
+            refers: [None; 3],
+            key_at: 0,
+            content_at: reader.at(),
+        });
     }
     let origin = if info & HAS_ORIGIN == 0 { None } else { Some(read_id(reader)?) };
     let right_origin = if info & HAS_RIGHT_ORIGIN == 0 { None } else { Some(read_id(reader)?) };
-    let mut parent = None;
+    let (mut parent, mut key_at) = (None, 0);
     if origin.is_none() && right_origin.is_none() {
         match reader.byte()? {
             1 => _ = reader.str()?,
@@ -70,12 +79,13 @@ pub(super) fn read_struct(reader: &mut Reader<'_>) -> Result<Struct, GateError> 
             _ => return Err(GateError::Content(info)),
         }
         if info & HAS_PARENT_SUB != 0 {
+            key_at = reader.at();
             reader.str()?;
         }
     }
     let content_at = reader.at();
     let len = content::skip(reader, kind)?;
-    Ok(Struct { info, len, right_origin, refers: [origin, right_origin, parent], content_at })
+    Ok(Struct { info, len, right_origin, refers: [origin, right_origin, parent], key_at, content_at })
 }
 
 #[inline]

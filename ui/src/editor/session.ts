@@ -60,7 +60,7 @@ export function openSession(office: string, recordId: string, mayWrite: boolean)
 
   // ---- the office's computer
   const socket = new HocuspocusProviderWebsocket({
-    url: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/hocuspocus`,
+    url: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/hocuspocus?schema=1`,
     autoConnect: false,
     delay: 500,
     minDelay: 500,
