@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use bytes::Bytes;
 use futures_util::future::join_all;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
@@ -607,6 +608,36 @@ async fn who_does_not_read_is_closed_and_costs_the_others_nothing() {
     assert_eq!(channels.poll(&asleep).await.text(), "1", "its session is over, and it knows");
     assert_eq!(channels.poll(&asleep).await.status, 400);
     assert!(channels.metrics.text().unwrap().contains("outbox_overflow"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_in_fits_and_starts_hears_every_frame_whole_and_in_order() {
+    const ROUND: usize = 20;
+    let channels = Channels::start_with(SioOptions::default()).await;
+    let (mut wire, _) = channels.member().await;
+    let text = "x".repeat(300_000);
+    for round in 0..5 {
+        // What the room is told, what this client is told alone, and the WebSocket's own answer, all of it while nobody reads.
+        wire.0.send(Message::Ping(Bytes::from_static(b"?"))).await.unwrap();
+        wire.say("42[\"message\",1]").await;
+        for number in 0..ROUND {
+            channels.say("hall", "said", format!("{number},\"{text}\"")).await;
+        }
+        let (mut told, mut answers, mut pongs) = (0, 0, 0);
+        while told < ROUND || answers == 0 || pongs == 0 {
+            match wire.next().await {
+                Some(Message::Pong(_)) => pongs += 1,
+                Some(Message::Text(said)) if said.starts_with("42[\"message-back\"") => answers += 1,
+                Some(Message::Text(said)) => {
+                    let begins = said.starts_with(&format!("42[\"said\",{told},\"xx"));
+                    assert!(begins && said.ends_with("\"]"), "{round}: {told}: {}", &said[..30]);
+                    told += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((told, answers, pongs), (ROUND, 1, 1));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
