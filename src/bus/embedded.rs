@@ -2,8 +2,8 @@
 //!
 //! Owns the engine's name, its files, and starting empty when they cannot be read. Does not know what bytes mean.
 //!
-//! A value begins with the time it expires (milliseconds, big endian; 0: never). The second tree holds
-//! `time ++ key` for each key that expires; an entry that no key agrees with means nothing and is swept with the rest.
+//! The second tree holds [`entry`] for each key that expires; one that no key agrees with means nothing and is swept with
+//! the rest.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -19,10 +19,11 @@ use bytes::Bytes;
 use sled::{Config, Db, Error, IVec, Tree};
 
 use super::BusError;
+use super::stored::{entry, expiry_of, lives, value_of, with_expiry};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::limits::{
-    BUS_CACHE_BYTES, BUS_CLOSE_WAIT, BUS_KEYS_MAX, BUS_MEND_INTERVAL, BUS_PROBE_BYTES, BUS_SWEEP_INTERVAL,
-    BUS_SWEEP_MAX,
+    BUS_CACHE_BYTES, BUS_CLOSE_WAIT, BUS_FLUSH_WAIT, BUS_KEYS_MAX, BUS_MEND_INTERVAL, BUS_PROBE_BYTES,
+    BUS_SWEEP_INTERVAL, BUS_SWEEP_MAX,
 };
 
 /// The bus of this office.
@@ -38,9 +39,18 @@ struct Inner {
     trees: RwLock<Option<Trees>>,
     /// Keys that are there, also expired ones that were not swept yet.
     count: AtomicUsize,
-    /// When the files were last opened again.
-    mended: Mutex<Option<Stopwatch>>,
+    /// Whether the engine failed. It may still be read, but it can go on taking keys that never reach the disk.
+    failed: AtomicBool,
+    mending: Mutex<Mending>,
     closed: AtomicBool,
+}
+
+/// Opening the files again after a fault.
+#[derive(Default)]
+struct Mending {
+    why: Option<Error>,
+    /// When it was last tried.
+    tried: Option<Stopwatch>,
 }
 
 struct Trees {
@@ -62,6 +72,21 @@ impl Trees {
             Ok(Self { base, keys, expiry })
         })
     }
+
+    /// Every key with what is stored of it.
+    fn rows(&self) -> Result<Vec<(IVec, IVec)>, Error> {
+        self.keys.iter().collect()
+    }
+
+    fn take_over(&self, rows: &[(IVec, IVec)]) -> Result<(), Error> {
+        for (key, stored) in rows {
+            if expiry_of(stored) != 0 {
+                self.expiry.insert(entry(expiry_of(stored), key), &[])?;
+            }
+            self.keys.insert(key, stored)?;
+        }
+        Ok(())
+    }
 }
 
 impl Embedded {
@@ -72,7 +97,8 @@ impl Embedded {
             clock: clock.clone(),
             count: AtomicUsize::new(trees.keys.len()),
             trees: RwLock::new(Some(trees)),
-            mended: Mutex::new(None),
+            failed: AtomicBool::new(false),
+            mending: Mutex::default(),
             closed: AtomicBool::new(false),
         });
         let (stop, stopped) = channel();
@@ -87,11 +113,9 @@ impl Embedded {
             let life_ms = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
             self.inner.clock.now_ms().saturating_add(life_ms).max(1)
         });
-        let mut stored = Vec::with_capacity(8 + value.len());
-        stored.extend_from_slice(&expires.to_be_bytes());
-        stored.extend_from_slice(value);
+        let stored = with_expiry(expires, value);
         let full = self.inner.count.load(Ordering::Relaxed) >= BUS_KEYS_MAX;
-        let set = self.inner.with(|trees| {
+        let set = self.inner.change(|trees| {
             if full && !trees.keys.contains_key(key)? {
                 return Ok(false);
             }
@@ -123,7 +147,7 @@ impl Embedded {
 
     pub(super) fn delete(&self, key: &str) -> Result<bool, BusError> {
         let now = self.inner.clock.now_ms();
-        self.inner.with(|trees| {
+        self.inner.change(|trees| {
             let Some(old) = trees.keys.remove(key)? else { return Ok(false) };
             self.inner.forget();
             if expiry_of(&old) != 0 {
@@ -152,7 +176,7 @@ impl Embedded {
     }
 
     pub(super) fn settle(&self) -> Result<(), BusError> {
-        self.inner.with(|trees| trees.base.flush().map(|_bytes| ()))
+        self.inner.change(|trees| flush(trees, BUS_FLUSH_WAIT))
     }
 
     pub(super) fn close(&self) {
@@ -164,7 +188,9 @@ impl Embedded {
         let _ = thread.join();
         let trees = self.inner.trees.write().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(trees) = trees {
-            let _ = guarded(|| trees.base.flush());
+            if let Err(error) = flush(&trees, BUS_CLOSE_WAIT) {
+                tracing::warn!(%error, "the newest keys of the bus may be gone after this stop");
+            }
             put_away(trees);
         }
     }
@@ -177,6 +203,14 @@ impl Drop for Embedded {
 }
 
 impl Inner {
+    /// Changes something in the trees; after a fault opens them again first.
+    fn change<T>(&self, f: impl Fn(&Trees) -> Result<T, Error>) -> Result<T, BusError> {
+        if self.failed.load(Ordering::Acquire) {
+            self.mend(None)?;
+        }
+        self.with(f)
+    }
+
     /// Does something with the trees; after a fault opens them again and does it once more.
     fn with<T>(&self, f: impl Fn(&Trees) -> Result<T, Error>) -> Result<T, BusError> {
         let attempt = || match self.trees.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
@@ -184,29 +218,46 @@ impl Inner {
             None => Err(Error::Unsupported("the bus is closed".into())),
         };
         attempt().or_else(|error| {
-            self.mend(&error)?;
+            self.failed.store(true, Ordering::Release);
+            self.mend(Some(error))?;
             attempt().map_err(|error| refused(&error))
         })
     }
 
-    /// Opens the files again after a fault. Until that succeeds, what is asked fails.
-    fn mend(&self, why: &Error) -> Result<(), BusError> {
-        let mut mended = self.mended.lock().unwrap_or_else(PoisonError::into_inner);
-        let lately = mended.is_some_and(|last| last.elapsed() < BUS_MEND_INTERVAL);
-        if lately || self.closed.load(Ordering::Acquire) {
-            return Err(refused(why));
+    /// Opens the files again after a fault: this one, or the last. Until that succeeds, nothing can be changed.
+    fn mend(&self, why: Option<Error>) -> Result<(), BusError> {
+        let mut mending = self.mending.lock().unwrap_or_else(PoisonError::into_inner);
+        if why.is_some() {
+            mending.why = why;
         }
-        *mended = Some(Stopwatch::start());
+        let Some(why) = mending.why.clone() else { return Ok(()) };
+        let lately = mending.tried.is_some_and(|last| last.elapsed() < BUS_MEND_INTERVAL);
+        if lately || self.closed.load(Ordering::Acquire) {
+            return Err(refused(&why));
+        }
+        mending.tried = Some(Stopwatch::start());
         self.probe().map_err(|error| BusError(error.to_string()))?;
+        self.open_again(&why)?;
+        mending.why = None;
+        self.failed.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    fn open_again(&self, why: &Error) -> Result<(), BusError> {
         let mut place = self.trees.write().unwrap_or_else(PoisonError::into_inner);
-        // Nothing there: the last mending failed.
-        let closed = place.take().is_none_or(|trees| {
-            tracing::warn!(%why, "the bus failed and is opened again");
-            put_away(trees)
-        });
         let readable = !matches!(why, Error::Corruption { .. } | Error::ReportableBug(_));
+        // Nothing there: the last mending failed.
+        let (closed, kept) = place.take().map_or((true, Vec::new()), |trees| {
+            tracing::warn!(%why, "the bus failed and is opened again");
+            // What it took last may be in memory alone.
+            let kept = if readable { guarded(|| trees.rows()) } else { Ok(Vec::new()) };
+            (put_away(trees), kept.unwrap_or_default())
+        });
         let trees =
-            if closed && readable { open_or_set_aside(&self.dir) } else { open_empty(&self.dir, why) }?;
+            if closed && readable { open_or_set_aside(&self.dir)? } else { open_empty(&self.dir, why)? };
+        if let Err(error) = guarded(|| trees.take_over(&kept)) {
+            tracing::warn!(%error, "not every key of the bus could be taken over");
+        }
         self.count.store(trees.keys.len(), Ordering::Relaxed);
         *place = Some(trees);
         Ok(())
@@ -230,7 +281,7 @@ impl Inner {
     /// Takes away keys whose time has come.
     fn sweep(&self) -> Result<(), BusError> {
         let now = self.clock.now_ms();
-        self.with(|trees| {
+        self.change(|trees| {
             for row in trees.expiry.range(..entry(now.saturating_add(1), &[])).take(BUS_SWEEP_MAX) {
                 let (due, _) = row?;
                 if let Some((expires, key)) = due.split_first_chunk::<8>()
@@ -300,21 +351,40 @@ fn is_refused_by_disk(error: &Error) -> bool {
     ))
 }
 
-/// Closes the files; says whether that was done. The engine can hang in it for ever when it has failed before.
+/// Writes down what is only in memory.
+fn flush(trees: &Trees, wait: Duration) -> Result<(), Error> {
+    let base = trees.base.clone();
+    apart("bus-flush", wait, move || base.flush().map(|_bytes| ()))
+        .unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+}
+
+/// Closes the files; says whether that was done.
 fn put_away(trees: Trees) -> bool {
-    let (done, finished) = channel();
-    let closing = thread::Builder::new().name("bus-closer".into()).spawn(move || {
-        let _ = guarded(move || {
-            drop(trees);
-            Ok(())
-        });
-        let _ = done.send(());
+    let closed = apart("bus-closer", BUS_CLOSE_WAIT, move || {
+        drop(trees);
+        Ok(())
     });
-    let closed = closing.is_ok() && finished.recv_timeout(BUS_CLOSE_WAIT) != Err(RecvTimeoutError::Timeout);
-    if !closed {
+    if closed.is_none() {
         tracing::error!("the bus does not close; it was left open");
     }
-    closed
+    closed.is_some()
+}
+
+/// What the engine does on a thread of its own; `None` when it does not come back: after a fault it can hang for ever.
+fn apart(
+    name: &str,
+    wait: Duration,
+    f: impl FnOnce() -> Result<(), Error> + Send + 'static,
+) -> Option<Result<(), Error>> {
+    let (done, finished) = channel();
+    let started = thread::Builder::new().name(name.into()).spawn(move || {
+        // Who asked may have stopped waiting.
+        let _ = done.send(guarded(f));
+    });
+    match started {
+        Ok(_) => finished.recv_timeout(wait).ok(),
+        Err(error) => Some(Err(error.into())),
+    }
 }
 
 fn refused(error: &Error) -> BusError {
@@ -325,25 +395,6 @@ fn refused(error: &Error) -> BusError {
 fn guarded<T>(f: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(f))
         .unwrap_or_else(|_| Err(Error::ReportableBug("the files make no sense".into())))
-}
-
-fn entry(expires: u64, key: &[u8]) -> Vec<u8> {
-    let mut entry = Vec::with_capacity(8 + key.len());
-    entry.extend_from_slice(&expires.to_be_bytes());
-    entry.extend_from_slice(key);
-    entry
-}
-
-fn expiry_of(stored: &[u8]) -> u64 {
-    stored.first_chunk::<8>().map_or(0, |time| u64::from_be_bytes(*time))
-}
-
-fn lives(stored: &[u8], now: u64) -> bool {
-    expiry_of(stored) == 0 || expiry_of(stored) > now
-}
-
-fn value_of(stored: &[u8]) -> Bytes {
-    Bytes::copy_from_slice(stored.get(8..).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -439,10 +490,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let bus = open(dir.path(), &Clock::manual(5));
         bus.set("a", b"1", None).unwrap();
-        bus.inner.mend(&Error::Unsupported("a test".into())).unwrap();
+        bus.inner.mend(Some(Error::Unsupported("a test".into()))).unwrap();
         assert_eq!(bus.get("a").unwrap().unwrap(), "1");
-        *bus.inner.mended.lock().unwrap() = None;
-        bus.inner.mend(&Error::Corruption { at: None, bt: () }).unwrap();
+        bus.inner.mending.lock().unwrap().tried = None;
+        bus.inner.mend(Some(Error::Corruption { at: None, bt: () })).unwrap();
         assert!(bus.get("a").unwrap().is_none());
         assert!(dir.path().join("bus.aside").exists());
     }

@@ -19,6 +19,7 @@ mod exchange;
 mod message;
 mod outgoing;
 mod shared;
+mod stored;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -367,6 +367,7 @@ fn a_file_cut_short_is_refused_in_plain_words() {
 fn a_bus_on_a_full_disk_works_again_when_there_is_room() {
     let Some(disk) = SmallDisk::mount("size=6m") else { return };
     let bus = Bus::open(&disk.path(), &Clock::real()).unwrap();
+    bus.set("somebody's session", b"mine", Some(Duration::from_secs(600))).unwrap();
     let set = |n: usize| bus.set(&format!("key{n}"), &vec![n as u8; 20_000], None);
     let full = (0..2_000).find(|n| set(*n).is_err());
     println!("full after {full:?} keys");
@@ -379,4 +380,10 @@ fn a_bus_on_a_full_disk_works_again_when_there_is_room() {
     }
     println!("works again after {:?}", since.elapsed());
     assert_eq!(bus.get("key9999").unwrap().unwrap().len(), 20_000);
+    // An engine that failed can go on taking keys in memory alone.
+    bus.settle().unwrap();
+    bus.close();
+    let bus = Bus::open(&disk.path(), &Clock::real()).unwrap();
+    assert_eq!(bus.get("key9999").unwrap().unwrap().len(), 20_000);
+    assert_eq!(bus.get("somebody's session").unwrap().unwrap(), "mine", "a full disk signs nobody out");
 }

@@ -24,6 +24,8 @@ pub const BUS_MEND_INTERVAL: Duration = Duration::from_secs(1);
 pub const BUS_PROBE_BYTES: usize = MIB;
 /// …and its old files are closed, or do not answer for this long.
 pub const BUS_CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// Keys that somebody waits for are written down within this time, or the bus counts as failed.
+pub const BUS_FLUSH_WAIT: Duration = Duration::from_secs(5);
 /// The name of a channel, in bytes.
 pub const BUS_CHANNEL_MAX_BYTES: usize = 512;
 /// One message on a channel, in bytes: somewhat more than a client's socket takes at once.
