@@ -73,6 +73,10 @@ pub(crate) async fn through_redis() {
     let mut user = redis::cmd("SET");
     user.arg("/current_users/bench").arg(r#"{"id":1,"name":"Bench","group_ids":[1]}"#);
     user.query_async::<()>(&mut back_end).await.unwrap();
+    // Who comes in before the office hears Redis is in no room yet.
+    while office.counted("townhall_bus_up").await == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let server = office_server(&office, "bench");
     let ears = connect(&server).await;
     let cost = say_and_hear(&server, ears, Publisher::Redis(back_end)).await;
