@@ -20,7 +20,7 @@ pub mod space;
 mod work;
 
 pub use event::{Edited, Event, Frames, Gone, Present, Refusal};
-pub use outbox::Outbox;
+pub use outbox::{Mouth, Outbox};
 pub use peer::{Peer, RoomClosed};
 pub use registry::{Documents, Rooms};
 

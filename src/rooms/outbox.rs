@@ -30,6 +30,17 @@ pub(super) struct Said {
     pub(super) edit: Arc<Edited>,
 }
 
+/// Whoever reads an outbox and can often say to a peer's client what comes, without a task of its own being woken for it.
+/// Called only while the outbox is empty, with it locked: it must not wait, and must keep the order of what was taken from
+/// the outbox before. `false`: not now, so it is queued.
+pub trait Mouth: Send + Sync {
+    /// Says somebody else's edit.
+    fn edited(&self, edited: &Edited) -> bool;
+
+    /// Says who is here.
+    fn present(&self, present: &Present) -> bool;
+}
+
 /// The bounded queue to one socket, shared by all its peers; cheap to clone.
 #[derive(Clone)]
 pub struct Outbox(Arc<Shared>);
@@ -100,6 +111,13 @@ impl Outbox {
         drop(queue);
         self.counted(more);
         events
+    }
+
+    /// From now on, what this peer hears of others is said at once where that can be.
+    pub fn speak_through(&self, peer: PeerId, mouth: Box<dyn Mouth>) {
+        if let Some(due) = self.lock().due(peer) {
+            due.mouth = Some(mouth);
+        }
     }
 
     /// How long the reader has been behind its bound, if it is: the socket closes it after `OUTBOX_LAG_MAX`.

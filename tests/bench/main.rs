@@ -8,6 +8,7 @@
 
 mod channels;
 mod ear;
+mod floor;
 #[path = "../it/harness/hocus.rs"]
 #[expect(dead_code, reason = "shared with the tests")]
 mod hocus;
@@ -36,6 +37,7 @@ fn main() {
             acknowledgement().await;
         }
         if asked_for("fan_out") {
+            floor::bare_sends().await;
             fan_out(1, Duration::from_millis(10)).await;
             fan_out(10, Duration::from_millis(20)).await;
         }

@@ -26,7 +26,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 
 pub(in crate::faces) use frame::{PING, binary_frame, binary_head, messages, put_binary_frame, text_frame};
 pub(in crate::faces) use handshake::Handshake;
-pub(in crate::faces) use voice::{Spoken, Voice};
+pub(in crate::faces) use voice::Voice;
 
 use super::door::DoorStream;
 use crate::clock::Stopwatch;
@@ -110,9 +110,17 @@ impl Line {
         self.wire.voice.clone()
     }
 
-    /// From now on nobody speaks but the owner of this line, or anybody may again.
-    pub(in crate::faces) fn hold(&self, on: bool) {
-        self.wire.voice.hold(on);
+    /// From now on nobody speaks but the owner of this line, or anybody may again; what was so before.
+    pub(in crate::faces) fn hold(&self, on: bool) -> bool {
+        self.wire.voice.hold(on)
+    }
+
+    /// Says what is left of what others began; woken for that, too, from now on.
+    pub(in crate::faces) fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+        match self.wire.poll_rest(cx) {
+            Poll::Ready(Err(_)) => Err(Fault::Closed),
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
     }
 
     /// Waits for the next message. Nothing is lost when the wait is given up.
@@ -125,6 +133,7 @@ impl Line {
         if self.lost.is_some() || self.wire.ended(cx) {
             return Poll::Ready(Err(Fault::Closed));
         }
+        self.go_on(cx)?;
         if self.wire.is_drained() && self.wire.poll_readable(cx).is_pending() {
             return Poll::Pending;
         }
@@ -151,8 +160,15 @@ impl Line {
     }
 
     /// Writes whole frames, in any number of pieces; how long that had to wait. Given up in the middle, the line is of
-    /// no more use. Most writes are done at once and need no timer.
+    /// no more use. Most writes are done at once and need no timer. Nobody else speaks meanwhile.
     pub(in crate::faces) async fn write(&mut self, pieces: &[Bytes]) -> Result<Duration, Fault> {
+        let held = self.hold(true);
+        let written = self.write_alone(pieces).await;
+        self.hold(held);
+        written
+    }
+
+    async fn write_alone(&mut self, pieces: &[Bytes]) -> Result<Duration, Fault> {
         let mut progress = Progress::default();
         self.torn = true;
         match poll_fn(|cx| Poll::Ready(self.poll_write(cx, pieces, &mut progress))).await {
@@ -193,8 +209,7 @@ impl Line {
         pieces: &[Bytes],
         progress: &mut Progress,
     ) -> Poll<Result<(), Fault>> {
-        let rests = self.wire.voice.lock().cut;
-        if progress.written() == 0 && !rests && (self.answers || self.wire.is_held_up()) {
+        if progress.written() == 0 && (self.answers || self.wire.is_held_up()) {
             // What the library has to say stays in front.
             ready!(self.poll_answer(cx))?;
             self.answers = false;
@@ -215,7 +230,7 @@ impl Line {
     /// bytes on it is reset, and the reason is lost on the way.
     pub(in crate::faces) async fn close(&mut self, why: Option<(u16, &'static str)>) {
         self.hold(true);
-        if self.torn || self.wire.voice.lock().cut {
+        if self.torn || self.wire.voice.is_cut() {
             return;
         }
         self.wire.allowance = Some(MESSAGE_MAX_BYTES);

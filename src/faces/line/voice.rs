@@ -5,8 +5,12 @@
 //! was cut off is finished first.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
 use tokio::net::tcp::OwnedWriteHalf;
 
 /// The speaking half of a connection; clones are one.
@@ -19,45 +23,57 @@ pub(super) struct Speech {
     pub(super) half: Option<OwnedWriteHalf>,
     /// The line's own task speaks, or is about to.
     held: bool,
-    /// A frame was begun, and not finished.
-    pub(super) cut: bool,
-}
-
-/// How much was said.
-pub(in crate::faces) enum Spoken {
-    /// All of it.
-    All,
-    /// So many bytes: the line's own task has to say the rest before anything else.
-    Part(usize),
-    /// Nothing.
-    Nothing,
+    /// The line's own task is in the middle of something.
+    pub(super) midway: bool,
+    /// The end of what somebody else began: the line's own task says it before anything else.
+    rest: Bytes,
+    /// The line's own task, woken when there is a rest.
+    waiting: Option<Waker>,
 }
 
 impl Voice {
     pub(super) fn new(half: OwnedWriteHalf) -> Self {
-        Self(Arc::new(Mutex::new(Speech { half: Some(half), held: false, cut: false })))
+        Self(Arc::new(Mutex::new(Speech {
+            half: Some(half),
+            held: false,
+            midway: false,
+            rest: Bytes::new(),
+            waiting: None,
+        })))
     }
 
-    /// Says whole frames, if nobody else is speaking and the connection takes them now.
-    pub(in crate::faces) fn say(&self, frames: &[u8]) -> Spoken {
+    /// Says whole frames, if nobody else is speaking and the connection takes some of it now; the line's own task says
+    /// what is left. Otherwise nothing is said.
+    pub(in crate::faces) fn say(&self, frames: &Bytes) -> bool {
         let mut speech = self.lock();
         let said = match &speech.half {
-            Some(half) if !speech.held && !speech.cut => half.try_write(frames),
-            _ => return Spoken::Nothing,
+            Some(half) if speech.is_free() => half.try_write(frames),
+            _ => return false,
         };
         match said {
-            Ok(bytes) if bytes == frames.len() => Spoken::All,
+            Ok(bytes) if bytes == frames.len() => true,
             Ok(bytes @ 1..) => {
-                speech.cut = true;
-                Spoken::Part(bytes)
+                speech.rest = frames.slice(bytes..);
+                let waiting = speech.waiting.take();
+                drop(speech);
+                if let Some(waiting) = waiting {
+                    waiting.wake();
+                }
+                true
             }
-            Ok(_) | Err(_) => Spoken::Nothing, // the line's own task finds out what is wrong
+            Ok(_) | Err(_) => false, // the line's own task finds out what is wrong
         }
     }
 
-    /// From now on only the line's own task speaks, or not any more.
-    pub(super) fn hold(&self, on: bool) {
-        self.lock().held = on;
+    /// From now on only the line's own task speaks, or not any more; what was so before.
+    pub(super) fn hold(&self, on: bool) -> bool {
+        std::mem::replace(&mut self.lock().held, on)
+    }
+
+    /// Whether a frame is begun and not finished.
+    pub(super) fn is_cut(&self) -> bool {
+        let speech = self.lock();
+        speech.midway || !speech.rest.is_empty()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Speech> {
@@ -66,8 +82,30 @@ impl Voice {
 }
 
 impl Speech {
+    fn is_free(&self) -> bool {
+        !self.held && !self.midway && self.rest.is_empty()
+    }
+
     /// The half to write to.
     pub(super) fn half(&mut self) -> io::Result<&mut OwnedWriteHalf> {
         self.half.as_mut().ok_or(io::ErrorKind::NotConnected.into())
+    }
+
+    /// Says what is left of what somebody else began; woken when there is something again.
+    pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.rest.is_empty() {
+            let half = self.half.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+            match Pin::new(half).poll_write(cx, &self.rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(wrote)) => self.rest.advance(wrote),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        self.rest = Bytes::new(); // it shares a frame of everybody's
+        if !self.waiting.as_ref().is_some_and(|waiting| waiting.will_wake(cx.waker())) {
+            self.waiting = Some(cx.waker().clone());
+        }
+        Poll::Ready(Ok(()))
     }
 }

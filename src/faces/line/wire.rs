@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -73,7 +73,12 @@ impl Wire {
         self.ear.as_ref().poll_read_ready(cx).map(|_| ()) // what is wrong is found out by reading
     }
 
-    /// Writes all pieces, one behind the other.
+    /// Says what is left of what somebody else began.
+    pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.voice.lock().poll_rest(cx)
+    }
+
+    /// Writes all pieces, one behind the other, after what was begun by somebody else.
     pub(super) fn poll_write_all(
         &mut self,
         cx: &mut Context<'_>,
@@ -81,11 +86,12 @@ impl Wire {
         progress: &mut Progress,
     ) -> Poll<io::Result<()>> {
         let mut speech = self.voice.lock();
+        ready!(speech.poll_rest(cx))?;
         loop {
             let half = Pin::new(speech.half()?);
             let wrote = match pieces.get(progress.piece..).unwrap_or_default() {
                 [] => {
-                    speech.cut = false;
+                    speech.midway = false;
                     return Poll::Ready(Ok(()));
                 }
                 [last] => {
@@ -108,7 +114,10 @@ impl Wire {
                 }
                 Poll::Ready(Ok(wrote)) => progress.advance(pieces, wrote),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    speech.midway = progress.written() > 0;
+                    return Poll::Pending;
+                }
             }
         }
     }
@@ -173,8 +182,14 @@ impl Write for Glance<'_, '_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let Self(wire, cx) = self;
         let mut speech = wire.voice.lock();
-        // What was begun is finished first.
-        let poll = if speech.cut { Poll::Pending } else { Pin::new(speech.half()?).poll_write(cx, buf) };
+        let poll = match speech.poll_rest(cx)? {
+            Poll::Ready(()) => Pin::new(speech.half()?).poll_write(cx, buf),
+            Poll::Pending => Poll::Pending,
+        };
+        match &poll {
+            Poll::Ready(Ok(wrote)) => speech.midway = *wrote < buf.len(),
+            Poll::Ready(Err(_)) | Poll::Pending => {}
+        }
         wire.held_up = poll.is_pending();
         now(poll)
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::Reason;
 use super::session::Transport;
 use crate::config::limits::{OUTBOX_TAKE_MAX_BYTES, SIO_OUTBOX_MAX_BYTES};
-use crate::faces::line::{Spoken, Voice, put_binary_frame, text_frame};
+use crate::faces::line::{Voice, put_binary_frame, text_frame};
 use crate::rooms::space::{Closed, MemberId, Missed, SpaceEvent, SpaceOutbox};
 use crate::wire::socketio::{ROOT, Telling, encode_event};
 
@@ -233,25 +233,14 @@ impl Queue {
         }
     }
 
-    /// Says an event at once, if nothing waits and the client takes it. `None`: it has to be queued. Otherwise whether
-    /// all of it was said; the rest waits in front of everything.
-    pub(super) fn say_now(&mut self, member: MemberId, event: &SpaceEvent) -> Option<bool> {
+    /// Says an event at once, if nothing waits and the client takes it. `false`: it has to be queued.
+    pub(super) fn say_now(&self, member: MemberId, event: &SpaceEvent) -> bool {
         let waits = !self.frames.is_empty() || !self.events.is_empty() || self.repeats();
         if waits || self.closed.is_some() || self.finish.is_some() {
-            return None;
+            return false;
         }
-        let voice = self.voice.as_ref()?;
-        let frame = self.frame(member, event)?;
-        match voice.say(&frame) {
-            Spoken::All => Some(true),
-            Spoken::Part(said) => {
-                let rest = frame.slice(said..);
-                self.bytes += rest.len() + SLOT_BYTES;
-                self.frames.push_front(rest);
-                Some(false)
-            }
-            Spoken::Nothing => None,
-        }
+        let Some(voice) = &self.voice else { return false };
+        self.frame(member, event).is_some_and(|frame| voice.say(&frame))
     }
 
     /// An event's frames: made by the first of its readers, the same bytes for all others.

@@ -143,6 +143,7 @@ impl Carrier {
 
     /// Whose turn it is. Whoever talks without end does not keep the other from its turn.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<Turn, Reason>> {
+        self.line.go_on(cx)?;
         let listened = std::mem::take(&mut self.listened);
         if !listened && let Poll::Ready(turn) = self.poll_client(cx) {
             return Poll::Ready(turn);
@@ -205,14 +206,10 @@ impl Session {
 
 impl Mouth for Session {
     fn say(&self, member: MemberId, event: &SpaceEvent) -> bool {
-        let mut out = self.out();
-        let Some(all) = out.say_now(member, event) else { return false };
-        let waiting = if all { None } else { out.waiting.take() };
-        drop(out);
-        if let Some(waiting) = waiting {
-            waiting.wake();
+        let said = self.out().say_now(member, event);
+        if said {
+            self.floor.metrics.messages_out.inc();
         }
-        self.floor.metrics.messages_out.inc();
-        true
+        said
     }
 }

@@ -11,19 +11,19 @@ use axum::http::Uri;
 use axum::response::Response;
 use bytes::Bytes;
 
-use super::YjsFace;
 use super::address::{Addresses, Open, State, TooMany};
 use super::closing::Closing;
+use super::mouth::{self, Mouth};
 use super::say::Say;
 use super::session::{Dialect, talk};
-use super::{YJS_HOCUSPOCUS, keep, notice, schema_of};
+use super::{YjsFace, keep, notice, schema_of};
 use crate::auth::{Asker, Grant};
 use crate::config::limits::{
     ADDRESS_MAX_BYTES, DENIALS_PER_SOCKET_MAX, DENIED_KEPT_MAX_BYTES, MESSAGE_MAX_BYTES, ROOM_TOLD_MAX_BYTES,
     UNAUTHENTICATED_MAX_BYTES, UNAUTHENTICATED_MAX_MESSAGES, UNREADABLE_FRAMES_MAX,
 };
 use crate::faces::Caller;
-use crate::faces::line::{Handshake, binary_frame};
+use crate::faces::line::{Handshake, Voice, binary_frame};
 use crate::id::{DocName, PeerId};
 use crate::rooms::{Event, Gone, OpenError, Outbox, RoomClosed};
 use crate::wire::hocuspocus::{Address, Body, Frame, Packet, decode, encode, pong};
@@ -48,7 +48,8 @@ pub(super) async fn open(
     let schema = schema_of(&uri);
     handshake.accept(None, MESSAGE_MAX_BYTES, move |line| {
         let (outbox, metrics) = (Outbox::new(&face.metrics), face.metrics.clone());
-        talk(line, Hocuspocus::new(face, caller, outbox.clone(), schema), outbox, metrics)
+        let dialect = Hocuspocus::new(face, caller, outbox.clone(), line.voice(), schema);
+        talk(line, dialect, outbox, metrics)
     })
 }
 
@@ -57,6 +58,7 @@ struct Hocuspocus {
     caller: Caller,
     asker: Asker,
     outbox: Outbox,
+    voice: Voice,
     schema: Option<u32>,
     addresses: Addresses,
     newcomers: Vec<(PeerId, Grant)>,
@@ -126,14 +128,8 @@ impl Dialect for Hocuspocus {
                     say.message(encode(address, &Body::Sync(SyncMessage::Step2(update))));
                 }
             }
-            Event::Edited(edited) => {
-                let frame = || encode(address, &Body::Sync(SyncMessage::Update(edited.update.clone())));
-                say.frame(shared(address, &edited.frames, frame));
-            }
-            Event::Present(present) => {
-                let frame = || encode(address, &Body::Awareness(present.update.clone()));
-                say.frame(shared(address, &present.frames, frame));
-            }
+            Event::Edited(edited) => say.frame(mouth::edited(Some(address), &edited)),
+            Event::Present(present) => say.frame(mouth::present(Some(address), &present)),
             Event::Saved { edits } => say_often(say, edits, &encode(address, &Body::SyncStatus(true))),
             Event::Refused { edits, .. } => {
                 say_often(say, edits, &encode(address, &Body::SyncStatus(false)));
@@ -178,12 +174,13 @@ impl Dialect for Hocuspocus {
 }
 
 impl Hocuspocus {
-    fn new(face: YjsFace, caller: Caller, outbox: Outbox, schema: Option<u32>) -> Self {
+    fn new(face: YjsFace, caller: Caller, outbox: Outbox, voice: Voice, schema: Option<u32>) -> Self {
         Self {
             asker: Asker::new(face.auth.clone(), caller.local),
             face,
             caller,
             outbox,
+            voice,
             schema,
             addresses: Addresses::default(),
             newcomers: Vec::new(),
@@ -261,6 +258,10 @@ impl Hocuspocus {
             self.admitted = true;
             self.caller.authenticated();
         }
+        // A copy: the address of a frame shares the read buffer.
+        let at = Some(Address::new(address.as_str()));
+        let mouth = Mouth { voice: self.voice.clone(), address: at, metrics: self.face.metrics.clone() };
+        self.outbox.speak_through(peer.id(), Box::new(mouth));
         self.newcomers.push((peer.id(), grant.clone()));
         say.message(encode(address, &Body::Authenticated { read_only: !peer.may_write() }));
         expect_goodbye(peer.who().await);
@@ -364,14 +365,6 @@ async fn hand_in(open: &mut Open, body: Body) -> Result<(), NotForRooms> {
 
 /// A room that is closed has said so in the outbox, with the reason that decides how the socket ends.
 fn expect_goodbye(_handed: Result<(), RoomClosed>) {}
-
-/// The frame of an event. Plain addresses of a room are all the same; one with a session is its own.
-fn shared(address: &Address, frames: &crate::rooms::Frames, frame: impl FnOnce() -> Bytes) -> Bytes {
-    match address.session() {
-        None => frames.get(YJS_HOCUSPOCUS, || binary_frame(&frame())),
-        Some(_) => binary_frame(&frame()),
-    }
-}
 
 /// One answer for each edit, since providers count them.
 fn say_often(say: &mut Say, times: u32, frame: &Bytes) {

@@ -6,6 +6,7 @@
 mod address;
 mod closing;
 mod hocuspocus;
+mod mouth;
 mod notice;
 mod say;
 mod session;

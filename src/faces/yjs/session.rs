@@ -226,6 +226,8 @@ impl<D: Dialect> Session<D> {
 
     async fn hear(&mut self, heard: Heard) -> Result<(), Closing> {
         self.heard = Stopwatch::start();
+        // Its answer comes before what the message leads others to say.
+        self.line.hold(true);
         let mut say = Say::default();
         match heard {
             Heard::Binary(frame) => {
@@ -242,11 +244,19 @@ impl<D: Dialect> Session<D> {
         if self.dialect.asks_for_sign() {
             self.line.write(&[PING]).await?;
         }
+        self.line.hold(false);
         Ok(())
     }
 
-    /// Says what rooms said, all of it with one call to the system in most cases.
+    /// Says what rooms said, all of it with one call to the system in most cases. Nobody overtakes it.
     async fn pass_on(&mut self) -> Result<(), Closing> {
+        self.line.hold(true);
+        let passed = self.pass_on_alone().await;
+        self.line.hold(false);
+        passed
+    }
+
+    async fn pass_on_alone(&mut self) -> Result<(), Closing> {
         let mut say = Say::default();
         for (peer, event) in self.outbox.take_now() {
             let told = self.dialect.told(peer, event, &mut say);

@@ -11,13 +11,14 @@ use axum::response::Response;
 use bytes::Bytes;
 
 use super::closing::Closing;
+use super::mouth::{self, Mouth};
 use super::say::Say;
 use super::session::{Dialect, talk};
-use super::{YJS_PLAIN, YjsFace, keep, schema_of};
+use super::{YjsFace, keep, schema_of};
 use crate::auth::Grant;
 use crate::config::limits::{MESSAGE_MAX_BYTES, UNREADABLE_FRAMES_MAX};
 use crate::faces::Caller;
-use crate::faces::line::{Handshake, binary_frame};
+use crate::faces::line::Handshake;
 use crate::id::{DocName, PeerId};
 use crate::rooms::{Event, Gone, OpenError, Outbox, Peer};
 use crate::telemetry::Metrics;
@@ -48,6 +49,8 @@ pub(super) async fn open(
         };
         match opened {
             Ok((peer, grant)) => {
+                let mouth = Mouth { voice: line.voice(), address: None, metrics: face.metrics.clone() };
+                outbox.speak_through(peer.id(), Box::new(mouth));
                 let dialect = YWebsocket::new(peer, grant, face.metrics.clone());
                 talk(line, dialect, outbox, face.metrics).await;
             }
@@ -175,14 +178,8 @@ impl Dialect for YWebsocket {
                     say.message(encode(&Message::Sync(SyncMessage::Step2(update))));
                 }
             }
-            Event::Edited(edited) => say.frame(edited.frames.get(YJS_PLAIN, || {
-                binary_frame(&encode(&Message::Sync(SyncMessage::Update(edited.update.clone()))))
-            })),
-            Event::Present(present) => say.frame(
-                present
-                    .frames
-                    .get(YJS_PLAIN, || binary_frame(&encode(&Message::Awareness(present.update.clone())))),
-            ),
+            Event::Edited(edited) => say.frame(mouth::edited(None, &edited)),
+            Event::Present(present) => say.frame(mouth::present(None, &present)),
             // There is no word for these in this dialect.
             Event::Saved { .. } | Event::Refused { .. } | Event::Told(_) | Event::Stored(_) => {}
             Event::Lagged => self.lagged = true,

@@ -6,6 +6,7 @@ use std::task::Waker;
 
 use bytes::Bytes;
 
+use super::Mouth;
 use crate::clock::Stopwatch;
 use crate::config::limits::{OUTBOX_COUNTED_BYTES, OUTBOX_MAX_BYTES};
 use crate::id::PeerId;
@@ -53,6 +54,7 @@ pub(super) struct Due {
     pub(super) stored: Option<StoreState>,
     /// The first edit that was dropped; `u64::MAX` when only presence was.
     pub(super) missed: Option<u64>,
+    pub(super) mouth: Option<Box<dyn Mouth>>,
 }
 
 impl Slot {
@@ -70,6 +72,15 @@ impl Slot {
                 | Self::Lagged
                 | Self::Gone(_) => 0,
             }
+    }
+
+    /// Says it at once, if that can be.
+    fn said_by(&self, mouth: &dyn Mouth) -> bool {
+        match self {
+            Self::Edited { edit, .. } => mouth.edited(edit),
+            Self::Present(present) => mouth.present(present),
+            _ => false,
+        }
     }
 
     /// Whether the slot counts against the bound. The others exist at most once for each peer.
@@ -94,14 +105,18 @@ impl Queue {
         self.peers.retain(|(of, _)| *of != peer);
     }
 
-    /// Queues something that counts against the bound.
+    /// Queues something that counts against the bound, if it cannot be said at once.
     pub(super) fn put(&mut self, peer: PeerId, slot: Slot) {
+        let nothing_waits = self.slots.is_empty();
         let Some(due) = self.due(peer) else { return };
         if let (Some(missed), Slot::Edited { first, .. }) = (&mut due.missed, &slot) {
             *missed = (*missed).min(*first);
         }
         if due.missed.is_some() && !matches!(slot, Slot::Told(_)) {
             return; // it hears all of it in its resync
+        }
+        if nothing_waits && due.mouth.as_ref().is_some_and(|mouth| slot.said_by(&**mouth)) {
+            return;
         }
         self.bytes += slot.cost();
         self.slots.push_back((peer, slot));

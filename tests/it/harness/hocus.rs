@@ -152,6 +152,11 @@ impl Hocus {
         self.raw(out).await
     }
 
+    /// Asks for the WebSocket's own sign of life.
+    pub(crate) async fn ping(&mut self) -> Result<(), Error> {
+        self.socket.send(Message::Ping(Bytes::from_static(b"?"))).await
+    }
+
     /// The next thing the server says; pings are answered on the way.
     pub(crate) async fn next(&mut self) -> Heard {
         if let Some(heard) = self.heard.pop_front() {
