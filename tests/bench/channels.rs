@@ -78,7 +78,11 @@ pub(crate) async fn through_redis() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let server = office_server(&office, "bench");
-    let ears = connect(&server).await;
+    let alone = connect(&server, 1).await;
+    let cost = say_and_hear(&server, alone, Publisher::Redis(back_end.clone())).await;
+    let late = format!("{:.2} / {:.2} ms", cost.late_ms.0, cost.late_ms.1);
+    line("  published in Redis to heard by one, p50 / p99", &late, "p50 <= 0.4 ms");
+    let ears = connect(&server, CLIENTS).await;
     let cost = say_and_hear(&server, ears, Publisher::Redis(back_end)).await;
     let late = format!("{:.2} / {:.2} ms", cost.late_ms.0, cost.late_ms.1);
     line("  published in Redis to heard, p50 / p99", &late, "");
@@ -100,7 +104,7 @@ async fn measure(server: &Server<'_>) -> Cost {
     let first = Ear::connect(server.port, &server.query).await.unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
     let (cpu, kib) = (server.process.cpu(), server.process.resident_kib());
-    let ears = connect(server).await;
+    let ears = connect(server, CLIENTS).await;
     let connect_ms = (server.process.cpu() - cpu).as_secs_f64() * 1000.0 / CLIENTS as f64;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let idle_kib = server.process.resident_kib().saturating_sub(kib) as f64 / CLIENTS as f64;
@@ -135,10 +139,10 @@ async fn say_and_hear(server: &Server<'_>, ears: Vec<Ear>, mut publisher: Publis
     }
 }
 
-async fn connect(server: &Server<'_>) -> Vec<Ear> {
+async fn connect(server: &Server<'_>, clients: usize) -> Vec<Ear> {
     let places = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
     let mut connecting = JoinSet::new();
-    for _ in 0..CLIENTS {
+    for _ in 0..clients {
         let (places, port, query) = (places.clone(), server.port, server.query.clone());
         connecting.spawn(async move {
             let _place = places.acquire().await.unwrap();
