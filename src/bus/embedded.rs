@@ -2,8 +2,8 @@
 //!
 //! Owns the engine's name, its files, and starting empty when they cannot be read. Does not know what bytes mean.
 //!
-//! The second tree holds [`entry`] for each key that expires; one that no key agrees with means nothing and is swept with
-//! the rest.
+//! The second tree holds an [`entry`] for each key that expires; one that no key agrees with means nothing and is swept
+//! with the rest.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

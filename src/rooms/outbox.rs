@@ -30,9 +30,9 @@ pub(super) struct Said {
     pub(super) edit: Arc<Edited>,
 }
 
-/// Whoever reads an outbox and can often say to a peer's client what comes, without a task of its own being woken for it.
-/// Called only while the outbox is empty, with it locked: it must not wait, and must keep the order of what was taken from
-/// the outbox before. `false`: not now, so it is queued.
+/// Whoever reads an outbox and can often say to a peer's client what comes, without a task of its own being woken for
+/// it. Called only while the outbox is empty, with it locked: it must not wait, and must keep the order of what was
+/// taken from the outbox before. `false`: not now, so it is queued.
 pub trait Mouth: Send + Sync {
     /// Says somebody else's edit.
     fn edited(&self, edited: &Edited) -> bool;

@@ -1,4 +1,5 @@
-//! What everybody in a room hears, framed once for each dialect, and said from the room itself to whoever takes it at once.
+//! What everybody in a room hears, framed once for each dialect, and said from the room itself to whoever takes it at
+//! once.
 //!
 //! Owns these frames. Does not know what else a socket says, nor in which turn.
 

@@ -109,7 +109,7 @@ async fn two_offices_and_other_programs_share_them_through_redis() {
     );
     assert!(one.bus.read_shared("our rule").await.unwrap().is_some());
     for _ in 0..200 {
-        if other.exists("our rule").await.unwrap() {
+        if other.exists::<_, u8>(&["our rule", "ours"]).await.unwrap() == 2 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
