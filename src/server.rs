@@ -151,7 +151,7 @@ impl Server {
         let routes = door::stack(yjs.merge(sio.routes()).merge(loomio).merge(own), guard);
         let door = Door::new(routes, config.realtime.connections_per_ip, metrics.clone());
         let network = Network::new(door.clone(), names, address, wishes);
-        let handle = Handle::new(auth.clone(), rooms.clone(), bus.clone(), desk);
+        let handle = Handle::new(auth.clone(), bus.clone(), desk);
         let followers = Followers { store: store.clone(), bus: bus.clone(), records, clock, metrics };
         Ok(Self {
             listener,
@@ -201,7 +201,7 @@ impl Server {
         tasks.spawn(async move { loomio.keep_watch().await });
         tasks.spawn(async move { door.accept(self.listener, CancellationToken::new()).await });
         tasks.spawn(async move { auth.keep_time().await });
-        let network = tokio::spawn(self.network.run(ending.clone()));
+        let mut network = tokio::spawn(self.network.run(ending.clone()));
         let followers = tokio::spawn(self.followers.run(ending.clone()));
         if self.share {
             self.handle.share(true).await;
@@ -210,6 +210,10 @@ impl Server {
             () = stop => Ok(()),
             Some(ended) = tasks.join_next() => {
                 Err(RunError::Ended(ended.err().map_or_else(|| "it returned".to_owned(), |e| e.to_string())))
+            }
+            ended = &mut network => {
+                network = tokio::spawn(std::future::ready(()));
+                Err(RunError::Ended(ended.err().map_or_else(|| "the network".to_owned(), |e| e.to_string())))
             }
         };
         tracing::info!("stopping");
@@ -267,6 +271,9 @@ fn log_start(config: &Config, address: SocketAddr) {
         loomio = ?config.loomio,
         "the office is open"
     );
+    if !config.realtime.without_effect.is_empty() {
+        tracing::warn!(keys = ?config.realtime.without_effect, "these settings are accepted and change nothing");
+    }
 }
 
 /// The office's own URL on this computer.

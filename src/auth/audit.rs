@@ -39,7 +39,10 @@ impl Deeds {
         let mut rows = 0;
         let mut from = Vec::new();
         loop {
-            let page = store.scan(Table::Audit, &from, AUDIT_ROWS_PRUNED).unwrap_or_default();
+            let page = store.scan(Table::Audit, &from, AUDIT_ROWS_PRUNED).unwrap_or_else(|error| {
+                tracing::warn!(%error, "not all audit rows could be counted: old ones stay longer");
+                Vec::new()
+            });
             rows += page.len();
             match page.last() {
                 Some((last, _)) if page.len() == AUDIT_ROWS_PRUNED => from = [&last[..], &[0]].concat(),

@@ -92,9 +92,10 @@ impl Auth {
             };
         }
         let mut name = None;
-        let theirs = self.session_rows().await.into_iter().filter(|(_, row)| row.person == id);
-        for (mark, row) in theirs {
-            self.end_session(&mark);
+        let all = self.session_rows().await;
+        let theirs: Vec<_> = all.into_iter().filter(|(_, row)| row.person == id).collect();
+        self.end_sessions(theirs.iter().map(|(mark, _)| *mark).collect()).await;
+        for (_, row) in theirs {
             if let Some(invitation) = &row.invitation {
                 self.close_invitation(by, invitation);
             }

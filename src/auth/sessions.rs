@@ -107,14 +107,14 @@ impl Auth {
     ///
     /// # Errors
     /// See [`JoinError`].
-    pub fn join(&self, code: &str, name: &str, from: IpAddr) -> Result<Session, JoinError> {
+    pub async fn join(&self, code: &str, name: &str, from: IpAddr) -> Result<Session, JoinError> {
         let name = person_name(name).ok_or(JoinError::Name)?;
         let found = self.invitations().open(code, from, self.0.clock.now_ms());
         let invitation = found.map_err(|closed| match closed {
             Closed::NotValid => JoinError::Code,
             Closed::TooMany(wait) => JoinError::TooMany(wait),
         })?;
-        let session = self.begin(None, &name, invitation.role, Some(invitation.id.clone()))?;
+        let session = self.begin(None, &name, invitation.role, Some(invitation.id.clone())).await?;
         let person = session.grant.person();
         self.audit(&Deed { what: "joined", by: person, to: &invitation.id, name: &name });
         Ok(session)
@@ -133,39 +133,42 @@ impl Auth {
     ///
     /// # Errors
     /// See [`JoinError`].
-    pub fn take_once(&self, secret: &str, unnamed: Option<&str>) -> Result<Session, JoinError> {
+    pub async fn take_once(&self, secret: &str, unnamed: Option<&str>) -> Result<Session, JoinError> {
         if !self.invitations().take_once(secret, self.0.clock.now_ms()) {
             return Err(JoinError::Code);
         }
         let name = self.host_name().or_else(|| person_name(unnamed?));
         let name = name.as_deref().unwrap_or(HOST_NAME_DEFAULT);
-        let session = self.begin(Some(HOST), name, Role::Admin, None)?;
+        let session = self.begin(Some(HOST), name, Role::Admin, None).await?;
         self.audit(&Deed { what: "window_opened", by: HOST, to: HOST, name: session.grant.name() });
         Ok(session)
     }
 
     /// Ends the session behind a token, if it is one.
-    pub fn log_out(&self, token: &str) {
-        if let Some(mark) = Mark::of(token) {
-            self.end_session(&mark);
+    pub async fn log_out(&self, token: &str) {
+        self.end_sessions(Mark::of(token).into_iter().collect()).await;
+    }
+
+    /// On disk before it is answered: a person who was sent out does not come back with a crash.
+    pub(super) async fn end_sessions(&self, marks: Vec<Mark>) {
+        for mark in &marks {
+            let removed = self.0.bus.delete(&key(mark)).unwrap_or_else(|error| {
+                tracing::warn!(%error, "an ended session could not be removed from the bus");
+                true
+            });
+            // Only what is a session is shut: a minted token in a cookie is not ended by logging out.
+            let mut live = self.live();
+            if removed || live.is_session(mark) {
+                live.revoke(*mark);
+            }
+        }
+        let bus = self.0.bus.clone();
+        if let Err(error) = apart(move || bus.settle()).await {
+            tracing::warn!(%error, "the end of a session is not on disk yet");
         }
     }
 
-    pub(super) fn end_session(&self, mark: &Mark) {
-        // On disk before it is answered: a person who was sent out does not come back with a crash.
-        let removed = self.0.bus.delete(&key(mark)).and_then(|was| self.0.bus.settle().map(|()| was));
-        let kept = removed.unwrap_or_else(|error| {
-            tracing::warn!(%error, "an ended session could not be removed from the bus");
-            true
-        });
-        // Only what is a session is shut: a minted token in a cookie is not ended by logging out.
-        let mut live = self.live();
-        if kept || live.is_session(mark) {
-            live.revoke(*mark);
-        }
-    }
-
-    fn begin(
+    async fn begin(
         &self,
         person: Option<&str>,
         name: &str,
@@ -183,7 +186,8 @@ impl Auth {
             invitation,
         };
         self.keep_session(&mark, &row, now_ms)?;
-        self.0.bus.settle()?;
+        let bus = self.0.bus.clone();
+        apart(move || bus.settle()).await?;
         let live = row.live(now_ms);
         let grant = self.live().insert(mark, live, now_ms).map_err(|Denied| JoinError::Code)?;
         Ok(Session { token, grant })
@@ -243,6 +247,12 @@ impl SessionRow {
 
 fn key(mark: &Mark) -> String {
     format!("{KEY}{}", mark.hex())
+}
+
+/// Waits for the disk where nobody else waits for it.
+async fn apart(work: impl FnOnce() -> Result<(), BusError> + Send + 'static) -> Result<(), BusError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(BusError(error.to_string())))
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@
 //! Redis neither. So the queues are plain memory, and the engine keeps keys only.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -227,10 +228,19 @@ async fn attend(queue: Arc<Queue>, consumer: Arc<dyn Consumer>) {
                 Some(Heard::Missed(missed)) => consumer.missed(missed),
                 Some(Heard::Message(message)) => {
                     bytes += message.cost();
-                    let begun = consumer.begin(&message, None).await;
+                    // A message on which a consumer fails is lost alone.
+                    let begun = AssertUnwindSafe(consumer.begin(&message, None)).catch_unwind().await;
                     under_way.push_back(async move {
-                        if let Err(why) = begun.end().await {
-                            tracing::warn!(channel = %message.channel, %why, "a message was dropped");
+                        let ended = match begun {
+                            Ok(begun) => AssertUnwindSafe(begun.end()).catch_unwind().await,
+                            Err(panic) => Err(panic),
+                        };
+                        match ended {
+                            Ok(Ok(())) => {}
+                            Ok(Err(why)) => {
+                                tracing::warn!(channel = %message.channel, %why, "a message was dropped");
+                            }
+                            Err(_) => tracing::error!(channel = %message.channel, "a consumer failed"),
                         }
                         message.cost()
                     });

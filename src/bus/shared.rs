@@ -184,7 +184,7 @@ impl Bus {
         let rows = tokio::task::spawn_blocking(move || bus.0.local.scan(PREFIX, BUS_KEYS_MAX)).await;
         let Ok(Ok(rows)) = rows else {
             tracing::warn!("the office's own keys could not be read");
-            return true;
+            return false;
         };
         let now_ms = self.0.clock.now_ms();
         let own = rows.into_iter().filter_map(|(name, stored)| Some((name, Copy::read(&stored)?)));

@@ -75,6 +75,8 @@ pub struct Realtime {
     pub snapshot_updates: usize,
     /// Connections of one address.
     pub connections_per_ip: usize,
+    /// Keys that were given and change nothing: this program bounds the same in its own way.
+    pub without_effect: Vec<&'static str>,
 }
 
 impl Default for Realtime {
@@ -85,6 +87,7 @@ impl Default for Realtime {
             snapshot_interval: limits::SNAPSHOT_INTERVAL,
             snapshot_updates: limits::SNAPSHOT_UPDATES,
             connections_per_ip: limits::CONNECTIONS_PER_ADDRESS_MAX,
+            without_effect: Vec::new(),
         }
     }
 }

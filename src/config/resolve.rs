@@ -213,10 +213,18 @@ fn realtime(written: &Written, complain: Complain<'_>) -> Result<Realtime, Confi
         section.rate_limiting.connections_per_user,
         1,
     )?;
-    // Accepted since the published file carries them; the program that reads that file ignores them too.
-    let _ = (section.rooms.cleanup_timeout, section.connection_cleanup.enabled);
-    let _ = (section.connection_cleanup.check_interval, section.connection_cleanup.stale_threshold);
+    let (limits_of, cleanup) = (&section.rate_limiting, &section.connection_cleanup);
+    // Accepted since the published file carries them.
+    let without_effect = [
+        ("realtime.rate_limiting.messages_per_second", limits_of.messages_per_second.is_some()),
+        ("realtime.rate_limiting.connections_per_user", limits_of.connections_per_user.is_some()),
+        ("realtime.rooms.cleanup_timeout", section.rooms.cleanup_timeout.is_some()),
+        ("realtime.connection_cleanup.enabled", cleanup.enabled.is_some()),
+        ("realtime.connection_cleanup.check_interval", cleanup.check_interval.is_some()),
+        ("realtime.connection_cleanup.stale_threshold", cleanup.stale_threshold.is_some()),
+    ];
     Ok(Realtime {
+        without_effect: without_effect.iter().filter(|(_, given)| *given).map(|(key, _)| *key).collect(),
         max_rooms: rooms_max.min(limits::ROOMS_OPEN_MAX),
         room_grace: section
             .rooms

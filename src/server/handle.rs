@@ -1,6 +1,5 @@
 //! What the window and the tray may do with a running office.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -8,20 +7,18 @@ use super::desk::FrontDesk;
 use crate::auth::Auth;
 use crate::bus::Bus;
 use crate::faces::own::{Desk, OfficeState};
-use crate::rooms::Rooms;
 
 /// A handle on a running office; cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
     auth: Auth,
-    rooms: Rooms,
     bus: Bus,
     desk: Arc<FrontDesk>,
 }
 
 impl Handle {
-    pub(super) fn new(auth: Auth, rooms: Rooms, bus: Bus, desk: Arc<FrontDesk>) -> Self {
-        Self { auth, rooms, bus, desk }
+    pub(super) fn new(auth: Auth, bus: Bus, desk: Arc<FrontDesk>) -> Self {
+        Self { auth, bus, desk }
     }
 
     /// Where this computer reaches the office.
@@ -47,12 +44,6 @@ impl Handle {
                 self.url()
             }
         }
-    }
-
-    /// How many people are in a document now.
-    pub async fn people_here(&self) -> usize {
-        let here = self.rooms.here().await;
-        here.iter().map(|here| here.person.as_str()).collect::<BTreeSet<_>>().len()
     }
 
     /// The bus, for a back end in the same process.

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 
 use super::varint::{Reader, WireError, shared, write_buf, write_str, write_uint};
 use super::ysync::SyncMessage;
@@ -191,14 +191,6 @@ fn read_auth(reader: &mut Reader<'_>) -> Result<Body, WireError> {
 }
 
 impl Body {
-    /// The frame without its address; [`addressed`] puts one in front, so that a broadcast is written once.
-    #[must_use]
-    pub fn encode(&self) -> Bytes {
-        let mut out = Vec::with_capacity(self.size_hint());
-        self.write(&mut out);
-        out.into()
-    }
-
     fn size_hint(&self) -> usize {
         16 + match self {
             Self::Sync(sync) | Self::SyncReply(sync) => sync.body_len(),
@@ -259,15 +251,6 @@ fn write_pair(out: &mut Vec<u8>, kind: u64, sub: u64) {
     write_uint(out, sub);
 }
 
-/// Puts an address in front of a written body.
-#[must_use]
-pub fn addressed(address: &Address, body: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(address.0.len() + body.len() + 5);
-    write_buf(&mut out, &address.0);
-    out.put_slice(body);
-    out.into()
-}
-
 /// Writes a whole frame.
 #[must_use]
 pub fn encode(address: &Address, body: &Body) -> Bytes {
@@ -324,13 +307,6 @@ mod tests {
         ] {
             assert_eq!(back_and_forth(&body), body);
         }
-    }
-
-    #[test]
-    fn a_shared_body_and_a_whole_frame_are_the_same_bytes() {
-        let (address, body) = (Address::new("notes"), Body::SyncStatus(true));
-        assert_eq!(addressed(&address, &body.encode()), encode(&address, &body));
-        assert_eq!(address.session(), None);
     }
 
     #[test]

@@ -114,8 +114,8 @@ async fn guessing_is_slowed_for_whoever_guesses() {
     assert!((1..=61).contains(&wait_s), "{wait_s}");
 }
 
-#[test]
-fn a_hundred_thousand_guesses_reach_the_comparison_sixty_times_a_minute() {
+#[tokio::test]
+async fn a_hundred_thousand_guesses_reach_the_comparison_sixty_times_a_minute() {
     let register = Register::open();
     register.invite(Role::Editor);
     let (mut compared, mut minutes) = (0_u32, 0_u32);
@@ -125,7 +125,7 @@ fn a_hundred_thousand_guesses_reach_the_comparison_sixty_times_a_minute() {
             minutes += u32::from(guess % 10_000 == 9_999);
         }
         let code = format!("{:08}", guess % 10_000_000).replace('0', "Z").replace('1', "Y");
-        match register.auth.join(&code, "G", address(guess % 256)) {
+        match register.auth.join(&code, "G", address(guess % 256)).await {
             Err(JoinError::Code) => compared += 1,
             Err(JoinError::TooMany(wait)) => assert!(wait <= Duration::from_secs(60)),
             other => panic!("{other:?}"),
@@ -135,28 +135,30 @@ fn a_hundred_thousand_guesses_reach_the_comparison_sixty_times_a_minute() {
     assert!(compared >= 60, "{compared}");
 }
 
-#[test]
-fn a_code_lives_ten_minutes() {
+#[tokio::test]
+async fn a_code_lives_ten_minutes() {
     let register = Register::open();
     let code = register.invite(Role::Editor);
     register.clock.advance(Duration::from_secs(LIFE_S - 1));
-    assert!(register.auth.join(&code, "Ada", address(1)).is_ok());
+    assert!(register.auth.join(&code, "Ada", address(1)).await.is_ok());
     register.clock.advance(Duration::from_secs(1));
-    assert!(matches!(register.auth.join(&code, "Bea", address(2)), Err(JoinError::Code)));
+    assert!(matches!(register.auth.join(&code, "Bea", address(2)).await, Err(JoinError::Code)));
 }
 
-#[test]
-fn a_whole_office_joins_at_once() {
+#[tokio::test]
+async fn a_whole_office_joins_at_once() {
     let register = Register::open();
     let code = register.invite(Role::Editor);
-    let people: HashSet<String> = (0..1_000)
-        .map(|n| register.auth.join(&code, &format!("P{n}"), address(1)).unwrap().grant.person().to_owned())
-        .collect();
+    let mut people = HashSet::new();
+    for n in 0..1_000 {
+        let joined = register.auth.join(&code, &format!("P{n}"), address(1)).await.unwrap();
+        people.insert(joined.grant.person().to_owned());
+    }
     assert_eq!(people.len(), 1_000);
 }
 
-#[test]
-fn wrong_expired_and_unknown_codes_take_the_same_time() {
+#[tokio::test]
+async fn wrong_expired_and_unknown_codes_take_the_same_time() {
     let register = Register::open();
     let expired = register.invite(Role::Editor);
     register.clock.advance(Duration::from_secs(LIFE_S + 1));
@@ -171,7 +173,7 @@ fn wrong_expired_and_unknown_codes_take_the_same_time() {
         for (times, code) in times.iter_mut().zip([near.as_str(), &expired, "ZZZZZZZZ"]) {
             from += 1;
             let watch = Stopwatch::start();
-            let answer = register.auth.join(code, "G", address(from));
+            let answer = register.auth.join(code, "G", address(from)).await;
             times.push(watch.elapsed().as_nanos() as u64);
             assert!(matches!(answer, Err(JoinError::Code)), "{answer:?}");
         }
@@ -186,7 +188,7 @@ fn wrong_expired_and_unknown_codes_take_the_same_time() {
 async fn sessions_end_when_idle_and_in_any_case_after_a_week() {
     let register = Register::open();
     let code = register.invite(Role::Editor);
-    let Session { token, grant } = register.auth.join(&code, "Ada", address(1)).unwrap();
+    let Session { token, grant } = register.auth.join(&code, "Ada", address(1)).await.unwrap();
     let token = token.reveal();
     let hour = Duration::from_secs(3_600);
     // In use every eleven hours, it lives on, but no longer than a week.
@@ -201,7 +203,7 @@ async fn sessions_end_when_idle_and_in_any_case_after_a_week() {
     assert!(!grant.holds());
 
     let code = register.invite(Role::Editor);
-    let Session { token, grant } = register.auth.join(&code, "Bea", address(1)).unwrap();
+    let Session { token, grant } = register.auth.join(&code, "Bea", address(1)).await.unwrap();
     // An open socket holds the grant: that is use, however quiet it is.
     for _ in 0..30 {
         register.clock.advance(hour);

@@ -72,7 +72,6 @@ const ENGINES: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["src/outbound/tls.rs", "src/bus/central"]),
     ("qrcode", &["src/lan/qr.rs"]),
     ("pulldown_cmark", &["src/text"]),
-    ("pulldown_cmark_to_cmark", &["src/text"]),
     ("ring", &["src/auth/jwt.rs", "src/auth/jwt", "src/outbound/tls.rs"]),
     ("zstd", &["src/store"]),
     ("gtk", &["src-tauri"]),

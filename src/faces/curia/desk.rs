@@ -3,9 +3,11 @@
 //! Owns the way from a decision to the space, the bus and the sockets. Does not decide.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
@@ -98,7 +100,10 @@ impl Desk {
                 }
             };
             let Some(word) = word else { return };
-            self.take(word).await;
+            // A word on which it fails is lost alone: everybody else goes on being heard.
+            if AssertUnwindSafe(self.take(word)).catch_unwind().await.is_err() {
+                tracing::error!("the forum failed on what it was told");
+            }
         }
     }
 

@@ -64,7 +64,7 @@ pub(super) async fn once(
             "This works only on the office's own computer.",
         ));
     }
-    let session = face.auth.take_once(&once, name.as_deref()).map_err(refused)?;
+    let session = face.auth.take_once(&once, name.as_deref()).await.map_err(refused)?;
     caller.authenticated();
     tracing::info!(address = %caller.address, "the window logged in");
     Ok(with_cookie(Json(json!({ "user": user(&session.grant) })), &session))
@@ -76,7 +76,7 @@ pub(super) async fn join(
     Anybody(caller): Anybody,
     Said(Join { code, name }): Said<Join>,
 ) -> Result<Response, Failure> {
-    let session = face.auth.join(&code, &name, caller.address).map_err(|error| {
+    let session = face.auth.join(&code, &name, caller.address).await.map_err(|error| {
         let reason = match error {
             JoinError::TooMany(_) => "join_too_many_guesses",
             JoinError::Code => "join_code",
@@ -95,7 +95,7 @@ pub(super) async fn join(
 
 pub(super) async fn log_out(State(face): State<OwnFace>, headers: HeaderMap) -> Response {
     if let Some(token) = session_token(&headers) {
-        face.auth.log_out(token);
+        face.auth.log_out(token).await;
     }
     let gone = format!("{SESSION_COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
     (StatusCode::NO_CONTENT, [(header::SET_COOKIE, gone)]).into_response()

@@ -50,8 +50,14 @@ pub(super) fn load(
     options: &SpaceOptions,
     metrics: &Metrics,
 ) -> Result<Start, SpaceError> {
-    // Behind whatever the space's last life handed over.
-    let _ = store.commit(Vec::new()).map(tokio::sync::oneshot::Receiver::blocking_recv);
+    // Behind whatever the space's last life handed over. What the disk did not take of it is of no concern.
+    match store.commit(Vec::new()) {
+        Ok(behind) => drop(behind.blocking_recv()),
+        Err(CommitError::Disk(_)) => {}
+        Err(error @ (CommitError::Busy | CommitError::Closed)) => {
+            return Err(SpaceError::Unreadable(error.to_string()));
+        }
+    }
     match read(store, space, now_ms, options, metrics) {
         Ok(start) => Ok(start),
         Err(ReadError::Disk(why)) => Err(SpaceError::Unreadable(why)),

@@ -101,12 +101,6 @@ pub fn encode_binary(out: &mut Vec<u8>, bytes: &[u8]) {
     base64::encode(out, bytes);
 }
 
-/// The length of a binary message as a part of a polling payload.
-#[must_use]
-pub fn binary_len(bytes: usize) -> usize {
-    1 + bytes.div_ceil(3) * 4
-}
-
 /// What a server tells at the start of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handshake<'a> {
