@@ -142,7 +142,7 @@ async fn two_requests_that_wait_at_once_end_the_session() {
     let channels = echo().await;
     let sid = channels.session().await;
     let (first, second) = tokio::join!(channels.poll(&sid), async {
-        sleep(Duration::from_millis(30)).await;
+        sleep(Duration::from_millis(100)).await;
         channels.poll(&sid).await
     });
     assert_eq!((first.status, first.text().as_str()), (200, "1"));
@@ -215,7 +215,7 @@ async fn a_client_that_closes_is_gone() {
     let channels = echo().await;
     let sid = channels.session().await;
     let (poll, _) = tokio::join!(channels.poll(&sid), async {
-        sleep(Duration::from_millis(30)).await;
+        sleep(Duration::from_millis(100)).await;
         assert_eq!(channels.post(&sid, "1").await.text(), "ok");
     });
     assert_eq!((poll.status, poll.text().as_str()), (200, "6"));
@@ -234,7 +234,7 @@ async fn a_polling_session_moves_to_a_websocket_and_nothing_is_lost() {
     let sid = channels.session().await;
     let mut wire = channels.socket(&format!("&sid={sid}")).await;
     let (poll, ()) = tokio::join!(channels.poll(&sid), async {
-        sleep(Duration::from_millis(30)).await;
+        sleep(Duration::from_millis(100)).await;
         wire.say("2probe").await;
         assert_eq!(wire.text().await, "3probe");
     });

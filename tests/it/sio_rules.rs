@@ -152,7 +152,7 @@ async fn requests_that_overtake_each_other_are_answered_as_if_they_had_not() {
     let sid = channels.session().await;
     let mut wire = channels.socket(&format!("&sid={sid}")).await;
     let (asked, ()) = tokio::join!(channels.poll(&sid), async {
-        sleep(Duration::from_millis(30)).await;
+        sleep(Duration::from_millis(100)).await;
         wire.say("2probe").await;
         wire.say("5").await;
     });

@@ -297,7 +297,7 @@ async fn what_somebody_said_itself_hours_ago_is_no_loss() {
     space.say(words).await.unwrap();
     for _ in 0..8 {
         office.clock.advance(Duration::from_secs(31));
-        tokio::time::sleep(Duration::from_millis(120)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
     let pid = me.pid.clone();
     space.stop().await;
@@ -429,7 +429,7 @@ async fn who_is_still_being_told_what_was_missed_is_not_thought_to_have_heard_it
     assert_eq!(joined.missed.len(), 1);
     for _ in 0..8 {
         office.clock.advance(Duration::from_secs(31));
-        tokio::time::sleep(Duration::from_millis(120)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
     space.leave(joined.member, true).await;
     assert!(!client.join(&space).await, "the message has left the ring, and it was not heard");

@@ -28,7 +28,7 @@ use crate::wire::engineio::{self, Handshake, Packet, SEPARATOR};
 const PROBE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Two requests that overtake each other arrive this far apart at most.
-const LAST_REQUEST: Duration = Duration::from_millis(20);
+const LAST_REQUEST: Duration = Duration::from_millis(100);
 
 /// A refusal, with the reference server's numbers and words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

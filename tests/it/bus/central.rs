@@ -58,7 +58,7 @@ impl Line {
 
     async fn listen(&self, pattern: Pattern) -> Subscription {
         let ear = self.bus.subscribe(pattern).unwrap();
-        tokio::time::sleep(Duration::from_millis(100)).await; // it is told to the server behind our back
+        tokio::time::sleep(Duration::from_millis(500)).await; // it is told to the server behind our back
         ear
     }
 
@@ -135,7 +135,7 @@ async fn messages_go_both_ways_and_ours_are_heard_once() {
         redis.publish("/records", b"99").await;
         assert_eq!(next(&mut records).await, said("/records", "99"));
         drop(bots);
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        redis.hears_patterns(0).await;
         assert_eq!(redis.publish("chatbot/test", b"x").await, 0, "nobody listens any more");
         line.close().await;
     }

@@ -30,7 +30,7 @@ async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
 async fn works(line: &Line, elsewhere: &RedisServer) {
     let mut ear = line.bus.subscribe(Pattern::channel("/records")).unwrap();
     let mut bots = line.bus.subscribe(Pattern::prefix("chatbot/")).unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await; // it is told to the server behind our back
+    tokio::time::sleep(Duration::from_millis(1_000)).await; // it is told to some server behind our back
     let mut other = elsewhere.listen("ours").await.into_on_message();
     let message = Message::new("ours", Bytes::from_static(b"1")).unwrap();
     line.bus.publish(&message, None).await.unwrap();

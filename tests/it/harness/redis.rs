@@ -152,6 +152,17 @@ impl RedisServer {
         redis::cmd("PUBLISH").arg(channel).arg(body).query_async(&mut line).await.unwrap()
     }
 
+    /// Waits until so many patterns are listened to: whoever wants to hear something tells the server behind our back.
+    pub(crate) async fn hears_patterns(&self, count: i64) {
+        let mut line = self.connect().await;
+        let heard = async {
+            while redis::cmd("PUBSUB").arg("NUMPAT").query_async::<i64>(&mut line).await.unwrap() != count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(READY, heard).await.expect("the server is told who listens");
+    }
+
     /// Hears what is published on a channel, as another program does.
     pub(crate) async fn listen(&self, channel: &str) -> redis::aio::PubSub {
         let mut ear = redis::Client::open(self.url()).unwrap().get_async_pubsub().await.unwrap();
