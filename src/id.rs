@@ -91,7 +91,7 @@ pub enum DocKind {
     Free,
 }
 
-/// Loomio's types of records that have texts (reference/loomio.md 3.4).
+/// Loomio's types of records that have texts (Loomio's Rails app).
 const LOOMIO_TYPES: &[&str] = &[
     "comment",
     "discussion",

@@ -1,6 +1,6 @@
 //! The application that decides who may write in its documents: asked before, and again while they are open.
 //!
-//! Owns the question (`POST <app>/api/hocuspocus`, reference/loomio.md 2.7), what counts as yes, and the end of what
+//! Owns the question (`POST <app>/api/hocuspocus`, Loomio's channel server), what counts as yes, and the end of what
 //! is no longer allowed. Secrets are in its memory and in its requests, nowhere else.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

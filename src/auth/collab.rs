@@ -1,6 +1,6 @@
 //! Who may write in which of Loomio's documents: this office's own people, or whoever the application says.
 //!
-//! Owns the rules of a Loomio user's secret, `<user id>,<token>` (reference/loomio.md 3.4, 3.5), where they stay with
+//! Owns the rules of a Loomio user's secret, `<user id>,<token>` (Loomio's Rails app), where they stay with
 //! this office, and the order in which credentials are looked at. Does not know sockets.
 
 use std::sync::atomic::Ordering;

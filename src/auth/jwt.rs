@@ -2,7 +2,7 @@
 //!
 //! Owns which signatures count. Every key knows its one algorithm and a token's header only chooses among the keys, so
 //! there is neither `none` nor a public key taken for a secret. The claims are the published ones of the Curia forum
-//! (reference/curia.md 5.1). Tokens and keys are never logged.
+//! (Curia's `server.ts`). Tokens and keys are never logged.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

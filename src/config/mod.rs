@@ -62,7 +62,7 @@ pub struct Config {
     pub scribe_program: PathBuf,
 }
 
-/// The published `realtime:` section, resolved (reference/civicpress.md 2.1).
+/// The published `realtime:` section, resolved (CivicPress' own realtime.yml).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Realtime {
     /// Open rooms at once.

@@ -1,7 +1,7 @@
 //! The configuration file as it is written: every key optional, unknown keys refused.
 //!
 //! Owns the key names. The `realtime:` section is the published CivicPress one, key for key
-//! (reference/civicpress.md 2.1); the others are ours.
+//! (CivicPress' own realtime.yml); the others are ours.
 
 use serde::Deserialize;
 

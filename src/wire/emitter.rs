@@ -1,7 +1,7 @@
 //! What Node's Socket.IO servers and its Redis emitter publish: an event for rooms, as MessagePack.
 //!
 //! Owns the form: on the channel `socket.io#<namespace>#`, or `socket.io#<namespace>#<room>#` for exactly one room,
-//! an array of the sender's id, the packet and `{rooms, except, flags}` (reference/socketio.md 1; MessagePack by its
+//! an array of the sender's id, the packet and `{rooms, except, flags}` (socket.io-redis-emitter; MessagePack by its
 //! public specification). Everything is bounded; what is not understood is an error, never a guess. Does not know who
 //! is in which room.
 

@@ -16,7 +16,7 @@ use crate::harness::redis::RedisServer;
 use crate::harness::{Office, OfficeProcess};
 use people::{SECRET, Town, sign, sign_with, until};
 
-/// The program that runs today answers so (reference/curia.md 5.1).
+/// The program that runs today answers so (Curia's `server.ts`).
 #[tokio::test]
 async fn who_brings_no_good_token_is_told_the_same_as_today() {
     let mut town = Town::start().await;
@@ -62,7 +62,7 @@ async fn who_brings_no_good_token_is_told_the_same_as_today() {
     }
 }
 
-/// Acceptance case 10 (reference/loomio.md 9), with what its strict mode asks for.
+/// A whole day of the forum, with what its strict mode asks for.
 async fn a_day_in_the_forum(mut town: Town) {
     town.people().await;
     for (who, board, told) in [

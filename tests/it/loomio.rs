@@ -1,5 +1,5 @@
 //! Loomio: its clients and its back end meet an office, as they would meet the servers they know
-//! (the acceptance cases of reference/loomio.md 9).
+//! (ten acceptance cases).
 
 mod app;
 mod boot;

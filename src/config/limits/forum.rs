@@ -18,9 +18,9 @@ pub const JWT_TEXT_MAX_BYTES: usize = 2 * KIB;
 pub const JWT_ROLES_MAX: usize = 64;
 /// The file with a public key, in bytes.
 pub const JWT_KEY_FILE_MAX_BYTES: u64 = 64 * KIB as u64;
-/// A person's events of one type, in one window; stopping and leaving are always heard (spec, rate limiting).
+/// A person's events of one type, in one window; stopping and leaving are always heard (the published design).
 pub const FORUM_EVENTS_PER_WINDOW: u32 = 10;
-/// News of a person's presence, in one window (reference/curia.md 5.4).
+/// News of a person's presence, in one window (Curia's `server.ts`).
 pub const FORUM_PRESENCE_PER_WINDOW: u32 = 30;
 /// The window of both.
 pub const FORUM_WINDOW: Duration = Duration::from_secs(60);
@@ -54,7 +54,7 @@ pub const FORUM_EVENT_NAME_MAX_BYTES: usize = 128;
 pub const FORUM_MAILBOX: usize = 1_024;
 /// How often the forum looks at the clock while somebody is there.
 pub const FORUM_TICK: Duration = Duration::from_millis(100);
-/// `user_session:{person}` lives this long, and is written again at half of it (spec, Redis data structures).
+/// `user_session:{person}` lives this long, and is written again at half of it (the published design, Redis keys).
 pub const FORUM_SESSION_KEY: Duration = Duration::from_secs(300);
 /// People at another office who are not heard of for this long are gone: as long as their session key lives.
 pub const FORUM_ELSEWHERE_LIFE: Duration = FORUM_SESSION_KEY;

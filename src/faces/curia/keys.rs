@@ -1,4 +1,4 @@
-//! The forum's keys on the bus (spec, Redis data structures).
+//! The forum's keys on the bus (the published design, Redis keys).
 //!
 //! Owns their names and that nobody waits for them to be written. What others write there counts: a board's permissions
 //! and a community's partners are read whenever they are asked for.

@@ -124,7 +124,7 @@ impl Curia {
         Ok(())
     }
 
-    /// The texts are those of the program that runs today (reference/curia.md 5.1).
+    /// The texts are those of the program that runs today (Curia's `server.ts`).
     async fn admit(&self, token: Option<String>, hello: &Hello<'_>) -> Result<Accepted, Refused> {
         let token = token.filter(|token| !token.is_empty());
         let token = token.ok_or_else(|| Refused::new("Authentication token required"))?;

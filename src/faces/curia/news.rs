@@ -2,7 +2,7 @@
 //!
 //! Owns the table of events and the translation between the two vocabularies. The application's own payload is never
 //! changed for those who know the event by the name it came under; partner communities get it with four keys more
-//! (reference/curia.md 5.3, rule R). Who may not read a board does not hear of it, whatever room was named.
+//! (Curia's `server.ts`). Who may not read a board does not hear of it, whatever room was named.
 
 mod translation;
 
@@ -75,8 +75,8 @@ enum Reach {
     Admins,
 }
 
-/// The events of the program that runs today (reference/curia.md 5.3); others follow rule R where they name a
-/// community.
+/// The events of the program that runs today (Curia's `server.ts`); others that name a community go to it and to its
+/// partners.
 const DEPLOYED: &[(&str, Reach)] = &[
     ("newPost", Reach::Around),
     ("voteUpdate", Reach::Around),
@@ -275,7 +275,7 @@ impl Publication {
         rooms
     }
 
-    /// The payload for partners: what it is, and where it comes from (reference/curia.md 5.3).
+    /// The payload for partners: what it is, and where it comes from (Curia's `server.ts`).
     fn partner_copy(&self) -> Option<String> {
         let text = self.payload.get().trim_end().strip_suffix('}')?;
         let more = json!({

@@ -1,6 +1,6 @@
 //! How much of one thing a person may say, and how often the same is told.
 //!
-//! Owns the counters of a minute (spec, rate limiting) and the votes that wait for each other (spec, event batching).
+//! Owns the counters of a minute and the votes that wait for each other (both: the published design).
 //! Does not know the clock: every call brings its time.
 
 use std::collections::HashMap;

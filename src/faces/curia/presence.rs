@@ -1,6 +1,6 @@
 //! Who is there, with which devices, per community.
 //!
-//! Owns presence as the forum's clients show it (reference/curia.md 5.3, `userPresence`). A device is a socket: when
+//! Owns presence as the forum's clients show it (Curia's `server.ts`, `userPresence`). A device is a socket: when
 //! two bring the same device id the newer is shown, and the older one's end takes nothing away. A board is shown only
 //! when everybody in the community may enter it. Does not know who is told.
 

@@ -10,7 +10,7 @@ use super::words::Words;
 use crate::auth::Claims;
 use crate::config::limits::{FORUM_AUDIENCE_MAX, FORUM_ID_MAX_BYTES};
 
-/// Why somebody may not enter, in the words of the program that runs today (reference/curia.md 5.2).
+/// Why somebody may not enter, in the words of the program that runs today (Curia's `server.ts`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum No {
     #[error("Invalid board ID")]

@@ -65,7 +65,7 @@ pub(super) fn read(name: &str, first: Option<&Value>) -> Option<(Words, Heard)> 
     })
 }
 
-/// `{boardId, postId?, isTyping, context?}` (reference/curia.md 5.2).
+/// `{boardId, postId?, isTyping, context?}` (Curia's `server.ts`).
 fn typing(said: &Value) -> Heard {
     let post = named(said.get("postId"));
     let context = match said.get("context").and_then(Value::as_str) {

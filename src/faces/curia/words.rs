@@ -8,7 +8,7 @@ use crate::auth::Claims;
 /// Which names a client knows events by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Words {
-    /// What the program that runs today says: `joinBoard`, `newPost` (reference/curia.md 5.2, 5.3). Its pages listen
+    /// What the program that runs today says: `joinBoard`, `newPost` (Curia's `server.ts`). Its pages listen
     /// for long before they say anything, so a client speaks this until it says otherwise.
     Deployed,
     /// What its published design says: `board:join`, `board:newPost`.

@@ -1,7 +1,7 @@
 //! What a page asks for when it opens, and who may write where: Loomio's two HTTP routes, for an office that stands
 //! alone.
 //!
-//! Owns the answers' form (reference/loomio.md 3.2, 3.5). Does not know who people are: it asks `auth`.
+//! Owns the answers' form (Loomio's Rails app). Does not know who people are: it asks `auth`.
 
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
@@ -16,7 +16,7 @@ use crate::auth::{ChannelError, Grant, Refused};
 use crate::config::limits::BODY_MAX_BYTES;
 use crate::faces::{Caller, failure};
 
-/// What begins the key that tells who a channel token is (reference/loomio.md 3.2).
+/// What begins the key that tells who a channel token is (Loomio's Rails app).
 pub(super) const CURRENT_USERS: &str = "/current_users/";
 
 /// What a page needs to know first. It also makes the page's channel token known.

@@ -1,6 +1,6 @@
 //! The bots: what a back end says on `chatbot/…` becomes Matrix messages.
 //!
-//! Owns the two forms (reference/loomio.md 2.6), one client for each configuration, and that nothing of it is felt
+//! Owns the two forms (Loomio's channel server), one client for each configuration, and that nothing of it is felt
 //! anywhere else: no bad message, no homeserver that is down or slow.
 
 use std::collections::HashMap;

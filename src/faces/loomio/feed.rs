@@ -1,6 +1,6 @@
 //! What Loomio's back end publishes: to the rooms, to everybody, to the bots.
 //!
-//! Owns what a publication on one of its channels must look like (reference/loomio.md 2.3). What is inside is nobody's
+//! Owns what a publication on one of its channels must look like (Loomio's channel server). What is inside is nobody's
 //! business here: it goes on byte for byte. What makes no sense is logged, counted and dropped.
 
 use std::pin::Pin;

@@ -1,6 +1,6 @@
 //! One bot's way to one Matrix room: which room it is, that the bot is in it, and messages in order.
 //!
-//! Owns the calls to a homeserver (reference/loomio.md 2.6) and their repetition. Does not know where messages come
+//! Owns the calls to a homeserver (Loomio's channel server) and their repetition. Does not know where messages come
 //! from. Nothing here is ever logged but the room's name and what went wrong.
 
 use serde_json::{Value, json};

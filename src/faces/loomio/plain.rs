@@ -1,7 +1,7 @@
 //! A message's HTML as plain text, for clients that show none: the `body` beside a `formatted_body`.
 //!
 //! Owns which tags break a line and what an entity stands for, as the bots do it whose place ours take
-//! (reference/loomio.md 2.6). One pass, no tree, whatever the HTML.
+//! (Loomio's channel server). One pass, no tree, whatever the HTML.
 
 /// The text of a piece of HTML.
 #[must_use]

@@ -1,6 +1,6 @@
 //! Who stands behind a channel token: which rooms it opens now.
 //!
-//! Owns reading what a back end wrote under the token (reference/loomio.md 2.2), and never trusting it. Does not know
+//! Owns reading what a back end wrote under the token (Loomio's channel server), and never trusting it. Does not know
 //! sockets.
 
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::rooms::space::Room;
 /// The room of everybody.
 const NOTICE: &str = "notice";
 
-/// Whether Loomio has rooms of this name (reference/loomio.md 2.2).
+/// Whether Loomio has rooms of this name (Loomio's channel server).
 #[must_use]
 pub fn is_room(name: &str) -> bool {
     name == NOTICE || name.starts_with("user-") || name.starts_with("group-")

@@ -1,4 +1,4 @@
-//! Each row of the event tables (reference/curia.md 5.3, and the published design's event categories) with real
+//! Each row of the event tables (Curia's `server.ts`, and the published design's event categories) with real
 //! clients: everybody is asked what they heard, and how often.
 
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Each row of the event tables (reference/curia.md 5.3; the design's event categories): which rooms hear it, under
+//! Each row of the event tables (Curia's `server.ts`; the design's event categories): which rooms hear it, under
 //! which name, and with what.
 
 use super::*;
