@@ -11,12 +11,12 @@
 //! | 1 | [`wire`] | pure codecs: bytes to values and back |
 //! | 1 | [`text`] | Markdown to a document tree and back |
 //! | 2 | [`store`] | what is durable: log, snapshots, rows |
-//! | 2 | [`bus`] | keys with expiry, as bytes |
+//! | 2 | [`bus`] | keys with expiry, publish and subscribe, as bytes: embedded or Redis |
 //! | 2 | [`outbound`] | the only HTTP client: goes where it was allowed to |
 //! | 3 | [`auth`] | credentials become grants |
 //! | 3 | [`records`] | what a record is, and its rules |
 //! | 3 | [`scribe`] | the disposable process that turns stored bytes into trees |
-//! | 4 | [`rooms`] | the core: one task owns one shared document |
+//! | 4 | [`rooms`] | the core: one task owns one shared document, or one space of channels |
 //! | 5 | [`faces`] | one folder per dialect, translation only |
 //! | 5 | [`follow`] | what reads the log behind everybody |
 //! | 5 | [`lan`] | how the office is found on the network |

@@ -117,7 +117,7 @@ impl Server {
         let (channels, loomio) = Channels::new(&config, (&auth, &bus), (&store, &clock, &metrics));
         let forum = Forum::open(&config, &bus, (&store, &clock, &metrics), channels.spaces())?;
         let realtime = config.realtime.clone();
-        let rooms = Rooms::with(store.clone(), clock.clone(), metrics.clone(), documents(&config), realtime);
+        let rooms = Rooms::with(store.clone(), metrics.clone(), documents(&config), realtime);
         log_start(&config, address);
         let names = Names::new(config.hosts, config.origins.clone(), config.channels_origins.clone());
         let pages = [config.channels_origins, config.origins].concat();

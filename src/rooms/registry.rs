@@ -18,7 +18,6 @@ use super::document;
 use super::peer::Command;
 use super::{Here, OpenError, Outbox, Peer};
 use crate::auth::{Grant, Role};
-use crate::clock::Clock;
 use crate::config::Realtime;
 use crate::config::limits::{ROOM_GRACE_CROWDED, ROOM_MAILBOX, ROOMS_CONTENT_MAX_BYTES, ROOMS_STOP_DEADLINE};
 use crate::id::{DocKind, DocName, PeerId};
@@ -60,20 +59,14 @@ pub(super) struct House {
 impl Rooms {
     /// Makes an empty house. `documents_free`: whether documents other than records may be made.
     #[must_use]
-    pub fn new(store: Store, clock: Clock, metrics: Metrics, documents_free: bool) -> Self {
+    pub fn new(store: Store, metrics: Metrics, documents_free: bool) -> Self {
         let documents = Documents { free: documents_free, loomio_decides: false };
-        Self::with(store, clock, metrics, documents, Realtime::default())
+        Self::with(store, metrics, documents, Realtime::default())
     }
 
     /// The same with the configuration's numbers.
     #[must_use]
-    pub fn with(
-        store: Store,
-        _clock: Clock,
-        metrics: Metrics,
-        documents: Documents,
-        realtime: Realtime,
-    ) -> Self {
+    pub fn with(store: Store, metrics: Metrics, documents: Documents, realtime: Realtime) -> Self {
         Self(Arc::new(House {
             store,
             metrics,
@@ -134,8 +127,8 @@ impl Rooms {
     }
 
     /// Who is in which document now: each person once for each document.
-    #[expect(clippy::unused_async, reason = "asking may come to wait for rooms elsewhere")]
-    pub async fn here(&self) -> Vec<Here> {
+    #[must_use]
+    pub fn here(&self) -> Vec<Here> {
         self.0.people.list()
     }
 

@@ -21,7 +21,7 @@ use crate::id::{DocKind, DocName};
 const TAKEN_UP: &str = "recovered";
 
 pub(super) async fn show(State(face): State<OwnFace>, Host(_): Host) -> Response {
-    let (documents, people) = documents(&face).await;
+    let (documents, people) = documents(&face);
     let (channels, channels_more) = channels(&face).await;
     let documents_more = documents.len().saturating_sub(ACTIVITY_ROOMS_MAX);
     let mut shown = Vec::new();
@@ -56,10 +56,10 @@ pub(super) async fn show(State(face): State<OwnFace>, Host(_): Host) -> Response
 }
 
 /// Who is in which document, the fullest first; and how many people that is in all.
-async fn documents(face: &OwnFace) -> (Vec<(DocName, Vec<String>)>, usize) {
+fn documents(face: &OwnFace) -> (Vec<(DocName, Vec<String>)>, usize) {
     let mut documents: BTreeMap<DocName, Vec<String>> = BTreeMap::new();
     let mut people = Vec::new();
-    for here in face.rooms.here().await {
+    for here in face.rooms.here() {
         documents.entry(here.doc).or_default().push(here.name);
         people.push(here.person);
     }

@@ -14,7 +14,7 @@ use crate::auth::RemoveError;
 
 pub(super) async fn list(State(face): State<OwnFace>, Member(_): Member) -> Result<Response, Failure> {
     let mut documents: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for here in face.rooms.here().await {
+    for here in face.rooms.here() {
         let theirs = documents.entry(here.person).or_default();
         let name = here.doc.as_str().to_owned();
         if !theirs.contains(&name) {

@@ -37,7 +37,7 @@ pub(super) struct Import {
 
 pub(super) async fn list(State(face): State<OwnFace>, Member(_): Member) -> Result<Response, Failure> {
     let records = face.records.list().await.map_err(|error| Failure::fault(&error))?;
-    let here = here(&face).await;
+    let here = here(&face);
     let shown: Vec<Value> = records.iter().map(|record| shown(record, &here)).collect();
     Ok(Json(json!({ "records": shown })).into_response())
 }
@@ -57,7 +57,7 @@ pub(super) async fn create(
         CreateError::NotSaved(_) | CreateError::NotRead(_) => Failure::fault(&error),
     })?;
     tracing::info!(person = by.person(), record = %record.id, "record made");
-    Ok((StatusCode::CREATED, one(&face, &record).await).into_response())
+    Ok((StatusCode::CREATED, one(&face, &record)).into_response())
 }
 
 /// The body is the file as it lies on the clerk's disk.
@@ -85,7 +85,7 @@ pub(super) async fn import(
         ImportError::NotSaved(_) | ImportError::NotRead(_) => Failure::fault(&error),
     })?;
     tracing::info!(person = by.person(), record = %record.id, "record imported");
-    Ok((StatusCode::CREATED, one(&face, &record).await).into_response())
+    Ok((StatusCode::CREATED, one(&face, &record)).into_response())
 }
 
 pub(super) async fn show(
@@ -97,7 +97,7 @@ pub(super) async fn show(
     let record = face.records.get(&id).await.map_err(|error| Failure::fault(&error))?;
     let record = record.ok_or_else(no_such_record)?;
     let draft = face.records.draft(&id).await.map_err(|error| Failure::fault(&error))?;
-    let here = here(&face).await;
+    let here = here(&face);
     let draft = json!({ "state": draft.state, "why": draft.why });
     Ok(Json(json!({ "record": shown(&record, &here), "draft": draft })).into_response())
 }
@@ -116,7 +116,7 @@ pub(super) async fn rename(
         RenameError::TitleTooLong => Failure::bad("title_too_long", sentence(&error)),
         RenameError::NotSaved(_) | RenameError::NotRead(_) => Failure::fault(&error),
     })?;
-    Ok(one(&face, &record).await.into_response())
+    Ok(one(&face, &record).into_response())
 }
 
 pub(super) async fn export(
@@ -138,14 +138,14 @@ pub(super) async fn export(
     Ok((headers, export.markdown).into_response())
 }
 
-async fn one(face: &OwnFace, record: &Record) -> Json<Value> {
-    Json(json!({ "record": shown(record, &here(face).await) }))
+fn one(face: &OwnFace, record: &Record) -> Json<Value> {
+    Json(json!({ "record": shown(record, &here(face)) }))
 }
 
 /// How many people are in each record's text.
-async fn here(face: &OwnFace) -> BTreeMap<RecordId, BTreeSet<String>> {
+fn here(face: &OwnFace) -> BTreeMap<RecordId, BTreeSet<String>> {
     let mut here: BTreeMap<RecordId, BTreeSet<String>> = BTreeMap::new();
-    for found in face.rooms.here().await {
+    for found in face.rooms.here() {
         if let DocKind::Record(id) = found.doc.kind() {
             here.entry(id).or_default().insert(found.person);
         }

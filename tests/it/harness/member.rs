@@ -38,7 +38,7 @@ impl House {
     pub(crate) fn on(dir: TempDir, path: &Path) -> Self {
         let metrics = Metrics::new();
         let store = Store::open(path, &Clock::real(), &metrics).unwrap();
-        let rooms = Rooms::new(store.clone(), Clock::real(), metrics.clone(), true);
+        let rooms = Rooms::new(store.clone(), metrics.clone(), true);
         Self { dir, store, rooms, metrics }
     }
 
