@@ -53,6 +53,15 @@ pub const ROOM_PEERS_MAX: usize = 2_048;
 pub const ROOM_GRACE: Duration = Duration::from_secs(30);
 /// As [`ROOM_GRACE`], while more than half of all rooms are open.
 pub const ROOM_GRACE_CROWDED: Duration = Duration::from_secs(1);
+/// A room pauses so long for each peer between two fan-outs: telling one takes some ten microseconds, so telling all of
+/// them takes a few hundredths of the time, however fast they write…
+pub const ROOM_BREATH_PER_PEER: Duration = Duration::from_micros(500);
+/// …but no longer than this, which nobody sees…
+pub const ROOM_BREATH_MAX: Duration = Duration::from_millis(25);
+/// …and not at all among so few.
+pub const ROOM_FEW_PEERS: usize = 8;
+/// So many edits are told at once, pause or not.
+pub const ROOM_FRESH_MAX: usize = 64;
 /// Commits refused in a row after which a room calls its disk faulty, whatever the store says of others.
 pub const SAVE_FAILURES_TOLD: u32 = 3;
 /// Edits of one room that were shown to its peers but are not on disk yet, in bytes; beyond it edits are refused.
@@ -174,6 +183,10 @@ pub const JOURNAL_QUIET: Duration = Duration::from_secs(1);
 pub const JOURNAL_AGE: Duration = Duration::from_secs(10);
 /// A commit closes after this long at the latest.
 pub const COMMIT_WINDOW: Duration = Duration::from_millis(2);
+/// Whoever writes so soon after a commit waits for others, if only until the window closes…
+pub const COMMIT_COMPANY: Duration = Duration::from_millis(5);
+/// …or until they are so many.
+pub const COMMIT_COMPANY_MIN: usize = 4;
 /// A commit closes at this many rows.
 pub const COMMIT_ROWS_MAX: usize = 1_000;
 /// Writes waiting for the writer thread.

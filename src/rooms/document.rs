@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::alarm::Alarm;
 use super::attendance::{Attendee, Hearing};
+use super::breath::Breath;
 use super::content::Content;
 use super::load::{Start, load};
 use super::outbox::Said;
@@ -72,7 +73,8 @@ struct Room {
     turned_away: bool,
     /// Rings when nobody has been here for long enough.
     grace: Alarm,
-    /// What this batch brought, to be handed out.
+    breath: Breath,
+    /// What came and was not handed out yet.
     fresh: Vec<Said>,
     told: Vec<Bytes>,
     /// Who asks for what is missing beyond a state vector, or for everything.
@@ -99,6 +101,7 @@ impl Room {
             beyond_base: start.beyond_base,
             turned_away: false,
             grace: Alarm::default(),
+            breath: Breath::default(),
             fresh: Vec::new(),
             told: Vec::new(),
             asks: Asks::default(),
@@ -128,6 +131,7 @@ impl Room {
                     self.store_is(state);
                 }
                 () = self.leaving.wait() => {}
+                () = self.breath.drawn() => {}
                 command = commands.recv() => first = command,
                 () = self.grace.ring() => {
                     if self.is_idle() && commands.is_empty() {
@@ -235,6 +239,7 @@ impl Room {
     }
 
     fn resync(&mut self, id: PeerId) {
+        self.speak(); // what is missed ends with it
         let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.grant.holds()) else { return };
         let Some(missed) = peer.outbox.catch_up(id) else { return };
         self.listing.house.metrics.resyncs.inc();

@@ -4,6 +4,7 @@
 
 mod alarm;
 mod attendance;
+mod breath;
 mod content;
 mod document;
 pub mod event;

@@ -124,15 +124,21 @@ impl Ledger {
         let done = engine.change(|rows| {
             rows.record();
             let made = f(rows)?;
-            let redo = rows.recorded();
-            let changed = redo.rows();
-            if !self.takes(&redo) {
+            let mut redo = rows.recorded();
+            let Some(redo) = redo.as_mut().filter(|redo| self.takes(redo)) else {
+                redo.map_or(Ok(()), |redo| redo::again(redo.content(), rows))?;
                 self.straight(rows, self.journal.is_some())?;
                 return Ok(((made, None), Lasting::Disk));
+            };
+            // It survives this program from here on. The engine, which takes longer, has it before the disk confirms.
+            if self.try_journal(|journal| journal.append(redo.record(mark.life, mark.serial)))? {
+                self.has_recorded = true;
+                written();
             }
+            redo::again(redo.content(), rows)?;
             rows.put(&KEY_JOURNAL, &mark.seal())?;
-            self.record(&redo.record(mark.life, mark.serial), written)?;
-            Ok(((made, Some(changed)), Lasting::Memory))
+            self.try_journal(|journal| journal.sync())?;
+            Ok(((made, Some(redo.rows())), Lasting::Memory))
         });
         match done {
             Ok((made, Some(changed))) => {
@@ -193,16 +199,10 @@ impl Ledger {
             && self.journal.as_ref().is_some_and(|journal| journal.has_room(redo.len()))
     }
 
-    /// Puts a record on disk. A journal that fails is left alone from here on: the database takes everything itself.
-    fn record(&mut self, record: &[u8], written: impl FnOnce()) -> Result<(), Fault> {
-        let Some(journal) = &mut self.journal else { return Ok(()) };
-        let has_recorded = &mut self.has_recorded;
-        let done = journal.append(record).and_then(|()| {
-            *has_recorded = true;
-            written();
-            journal.sync()
-        });
-        let Err(fault) = done else { return Ok(()) };
+    /// Does something with the journal. One that fails is left alone from here on: the database takes everything itself.
+    fn try_journal(&mut self, f: impl FnOnce(&mut Journal) -> Result<(), Fault>) -> Result<bool, Fault> {
+        let Some(journal) = &mut self.journal else { return Ok(false) };
+        let Err(fault) = f(journal) else { return Ok(true) };
         let file = journal.path().display();
         tracing::error!(%fault, %file, "the journal cannot be written and is not used any more");
         self.journal = None;

@@ -12,7 +12,7 @@ use redb::{
 };
 use thiserror::Error;
 
-use super::redo::Redo;
+use super::redo::{self, Redo};
 use crate::config::limits::STORE_CACHE_BYTES;
 
 /// All rows live in one tree: one commit then touches one path per place it changes, and no list of trees.
@@ -234,10 +234,10 @@ impl Rows for Reading {
     }
 }
 
-/// All rows within a transaction.
+/// All rows within a transaction. While changes are written down they are not done: reads do not see them.
 pub(super) struct Writing<'a> {
     table: Table<'a, &'static [u8], &'static [u8]>,
-    /// What was changed since the recording began.
+    /// What is to be done, while it is written down.
     redo: Option<Redo>,
 }
 
@@ -251,35 +251,52 @@ impl Rows for Writing<'_> {
 }
 
 impl Writing<'_> {
-    /// From here on what is changed is written down too.
+    /// From here on changes are only written down, for as long as the journal could take them.
     pub(super) fn record(&mut self) {
         self.redo = Some(Redo::new());
     }
 
-    /// What was changed since [`Writing::record`]; nothing more is written down.
-    pub(super) fn recorded(&mut self) -> Redo {
-        self.redo.take().unwrap_or_else(Redo::new)
+    /// The changes since [`Writing::record`], which are still to be done; nothing more is written down. `None`: they
+    /// grew too many for the journal, and are done.
+    pub(super) fn recorded(&mut self) -> Option<Redo> {
+        self.redo.take()
     }
 
     /// Puts a row, in place of one with the same key.
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
-        self.table.insert(key, value)?;
-        self.redo.iter_mut().for_each(|redo| redo.put(key, value));
+        if !self.note(|redo| redo.put(key, value))? {
+            self.table.insert(key, value)?;
+        }
         Ok(())
     }
 
     /// Removes a row, if there is one.
     pub(super) fn delete(&mut self, key: &[u8]) -> Result<(), Fault> {
-        self.table.remove(key)?;
-        self.redo.iter_mut().for_each(|redo| redo.delete(key));
+        if !self.note(|redo| redo.delete(key))? {
+            self.table.remove(key)?;
+        }
         Ok(())
     }
 
     /// Removes the rows from `from` (inclusive) to `to` (exclusive).
     pub(super) fn delete_range(&mut self, from: &[u8], to: &[u8]) -> Result<(), Fault> {
-        self.table.retain_in::<&[u8], _>(from..to, |_, _| false)?;
-        self.redo.iter_mut().for_each(|redo| redo.delete_range(from, to));
+        if !self.note(|redo| redo.delete_range(from, to))? {
+            self.table.retain_in::<&[u8], _>(from..to, |_, _| false)?;
+        }
         Ok(())
+    }
+
+    /// Writes a change down. `false`: it is to be done now, as everything that was written down just was.
+    fn note(&mut self, note: impl FnOnce(&mut Redo)) -> Result<bool, Fault> {
+        let Some(redo) = &mut self.redo else { return Ok(false) };
+        note(redo);
+        if redo.is_whole() {
+            return Ok(true);
+        }
+        if let Some(redo) = self.redo.take() {
+            redo::again(redo.content(), self)?;
+        }
+        Ok(false)
     }
 }
 

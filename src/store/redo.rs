@@ -50,6 +50,11 @@ impl Redo {
         self.rows
     }
 
+    /// What it holds, in the form of [`again`].
+    pub(super) fn content(&self) -> &[u8] {
+        self.bytes.get(HEAD..).unwrap_or_default()
+    }
+
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
         self.change(PUT, key, value);
     }
@@ -78,13 +83,13 @@ impl Redo {
     }
 
     /// The finished record.
-    pub(super) fn record(mut self, life: u64, serial: u64) -> Vec<u8> {
+    pub(super) fn record(&mut self, life: u64, serial: u64) -> &[u8] {
         let length = (self.bytes.len() - HEAD) as u32;
-        let sum = sum(life, serial, length, self.bytes.get(HEAD..).unwrap_or_default());
+        let sum = sum(life, serial, length, self.content());
         let head = [&MARK[..], &length.to_le_bytes(), &life.to_le_bytes(), &serial.to_le_bytes(), &sum];
         let head = head.concat();
         self.bytes.splice(..HEAD, head);
-        self.bytes
+        &self.bytes
     }
 }
 

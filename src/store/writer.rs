@@ -20,7 +20,8 @@ use super::row::{KEY_PROBE, seal};
 use super::{CommitError, Committed, StoreState};
 use crate::clock::Stopwatch;
 use crate::config::limits::{
-    COMMIT_MAX_BYTES, COMMIT_ROWS_MAX, COMMIT_WINDOW, STORE_PROBE_INTERVAL, STORE_PROBE_MAX_BYTES,
+    COMMIT_COMPANY, COMMIT_COMPANY_MIN, COMMIT_MAX_BYTES, COMMIT_ROWS_MAX, COMMIT_WINDOW,
+    STORE_PROBE_INTERVAL, STORE_PROBE_MAX_BYTES,
 };
 use crate::id::Seq;
 use crate::telemetry::Metrics;
@@ -98,8 +99,10 @@ pub(super) struct Writer {
     queue: Receiver<Handed>,
     /// Taken from the queue, not committed yet.
     waiting: VecDeque<Handed>,
-    /// How many were in the batch before: closely as many can be expected again.
+    /// How many were in the batch before: closely as many can be expected again…
     company: usize,
+    /// …if that was just now.
+    committed: Option<Stopwatch>,
     /// The fault that stopped the saving, and the bytes that could not be written.
     fault: Option<(Fault, usize)>,
     /// The file was opened with much memory, to hold what the disk does not take.
@@ -120,7 +123,17 @@ impl Writer {
             shared.enter(state_of(fault));
         }
         let (holds, fault) = (fault.is_some(), fault.map(|fault| (fault, 0)));
-        Self { shared, folder, ledger, queue, waiting: VecDeque::new(), company: 0, fault, holds }
+        Self {
+            shared,
+            folder,
+            ledger,
+            queue,
+            waiting: VecDeque::new(),
+            company: 0,
+            committed: None,
+            fault,
+            holds,
+        }
     }
 
     /// Works until every handle is gone and the queue is empty, then closes the file.
@@ -158,6 +171,7 @@ impl Writer {
         let batch = self.batch();
         self.company = batch.len();
         self.commit(batch);
+        self.committed = Some(Stopwatch::start());
         true
     }
 
@@ -179,25 +193,21 @@ impl Writer {
         }
     }
 
-    /// Takes what is there. When there was company before, the others are likely on their way: waits for half of
-    /// them, but never longer than the window. Somebody who writes alone never waits.
+    /// Takes what is there. When the commit before is just over, others are likely on their way: waits for as many as
+    /// there were, but never longer than the window. Somebody who writes alone never waits.
     fn gather(&mut self) {
         let since = Stopwatch::start();
-        loop {
-            while self.waiting.len() < COMMIT_ROWS_MAX {
-                match self.queue.try_recv() {
-                    Ok(handed) => self.take(handed),
-                    Err(_) => break,
-                }
-            }
-            let left = COMMIT_WINDOW.saturating_sub(since.elapsed());
-            if self.waiting.len() > self.company / 2 || left.is_zero() {
-                return;
-            }
-            match self.queue.recv_timeout(left) {
-                Ok(handed) => self.take(handed),
-                Err(_) => return,
-            }
+        let window = match self.committed {
+            Some(committed) if committed.elapsed() < COMMIT_COMPANY => COMMIT_WINDOW,
+            _ => Duration::ZERO,
+        };
+        let enough = self.company.max(COMMIT_COMPANY_MIN);
+        while self.waiting.len() < COMMIT_ROWS_MAX {
+            let left = window.saturating_sub(since.elapsed());
+            let waits = self.waiting.len() < enough && !left.is_zero();
+            let next = if waits { self.queue.recv_timeout(left).ok() } else { self.queue.try_recv().ok() };
+            let Some(handed) = next else { return };
+            self.take(handed);
         }
     }
 

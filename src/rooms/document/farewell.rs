@@ -16,6 +16,7 @@ impl Room {
             self.batch(None, &mut commands);
         }
         self.batch(None, &mut commands);
+        self.speak();
         let saved = timeout(ROOM_FAREWELL_MAX, async {
             while !self.saving.is_done() && self.saving.failures() == 0 {
                 let landed = self.saving.next().await;

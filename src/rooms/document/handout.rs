@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Room, joined};
-use crate::config::limits::{ROOM_UNSAVED_MAX_BYTES, SAVE_FAILURES_TOLD};
+use crate::config::limits::{ROOM_FRESH_MAX, ROOM_UNSAVED_MAX_BYTES, SAVE_FAILURES_TOLD};
 use crate::id::PeerId;
 use crate::rooms::attendance::{Attendee, Hearing};
 use crate::rooms::event::{Edited, Frames};
@@ -13,17 +13,14 @@ use crate::rooms::work::{Shot, Work, Worked};
 use crate::store::{CommitError, Committed, StoreState};
 
 impl Room {
-    /// Peers see it first, then it goes to the store; acknowledgements follow the commit.
+    /// Peers see it first, unless the room speaks often; then it goes to the store; acknowledgements follow the commit.
     pub(super) fn hand_out(&mut self) {
-        self.fan_out();
+        if self.breath.may_speak() || self.fresh.len() >= ROOM_FRESH_MAX {
+            self.speak();
+        }
         for text in std::mem::take(&mut self.told) {
             for (id, peer) in &self.peers {
                 peer.outbox.told(*id, text.clone());
-            }
-        }
-        if let Some(news) = self.presence.news() {
-            for (id, peer) in &self.peers {
-                peer.outbox.present(*id, news.clone());
             }
         }
         let settled = self.saving.submit();
@@ -36,10 +33,24 @@ impl Room {
         }
     }
 
-    /// Each peer gets the batch as one update, unless it wrote part of it.
-    fn fan_out(&mut self) {
+    /// Says everything that is new: the edits, then who is where in them.
+    pub(super) fn speak(&mut self) {
+        let edits = self.fan_out();
+        let news = self.presence.news();
+        if let Some(news) = &news {
+            for (id, peer) in &self.peers {
+                peer.outbox.present(*id, news.clone());
+            }
+        }
+        if edits || news.is_some() {
+            self.breath.spoke(self.peers.len());
+        }
+    }
+
+    /// Each peer gets the new edits as one update, unless it wrote part of it. False: there are none.
+    fn fan_out(&mut self) -> bool {
         let fresh = std::mem::take(&mut self.fresh);
-        let Some(first) = fresh.first().map(|said| said.first) else { return };
+        let Some(first) = fresh.first().map(|said| said.first) else { return false };
         let whole = if fresh.len() > 1 { joined(fresh.iter()) } else { None };
         let whole = whole.map(|update| {
             let edit = Arc::new(Edited { update, frames: Frames::default() });
@@ -53,6 +64,7 @@ impl Room {
                 _ => peer.outbox.edited(*id, fresh.iter()),
             }
         }
+        true
     }
 
     /// Tells each peer how many of its edits are safe.
@@ -139,6 +151,7 @@ impl Room {
 
     /// Work is done: its state replaces the older one, and who asked is answered and hears every edit from here on.
     pub(super) fn worked(&mut self, worked: Worked) {
+        self.speak(); // the answers hold what is new
         if let Some(whole) = &worked.whole {
             self.content.rebase(whole.clone(), worked.upto);
             self.listing.holds(self.content.bytes());
