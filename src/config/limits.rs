@@ -183,10 +183,8 @@ pub const JOURNAL_QUIET: Duration = Duration::from_secs(1);
 pub const JOURNAL_AGE: Duration = Duration::from_secs(10);
 /// A commit closes after this long at the latest.
 pub const COMMIT_WINDOW: Duration = Duration::from_millis(2);
-/// Whoever writes so soon after a commit waits for others, if only until the window closes…
+/// Whoever writes so soon after a commit has company: the window stays open.
 pub const COMMIT_COMPANY: Duration = Duration::from_millis(5);
-/// …or until they are so many.
-pub const COMMIT_COMPANY_MIN: usize = 4;
 /// A commit closes at this many rows.
 pub const COMMIT_ROWS_MAX: usize = 1_000;
 /// Writes waiting for the writer thread.

@@ -20,8 +20,8 @@ use super::row::{KEY_PROBE, seal};
 use super::{CommitError, Committed, StoreState};
 use crate::clock::Stopwatch;
 use crate::config::limits::{
-    COMMIT_COMPANY, COMMIT_COMPANY_MIN, COMMIT_MAX_BYTES, COMMIT_ROWS_MAX, COMMIT_WINDOW,
-    STORE_PROBE_INTERVAL, STORE_PROBE_MAX_BYTES,
+    COMMIT_COMPANY, COMMIT_MAX_BYTES, COMMIT_ROWS_MAX, COMMIT_WINDOW, STORE_PROBE_INTERVAL,
+    STORE_PROBE_MAX_BYTES,
 };
 use crate::id::Seq;
 use crate::telemetry::Metrics;
@@ -99,9 +99,7 @@ pub(super) struct Writer {
     queue: Receiver<Handed>,
     /// Taken from the queue, not committed yet.
     waiting: VecDeque<Handed>,
-    /// How many were in the batch before: closely as many can be expected again…
-    company: usize,
-    /// …if that was just now.
+    /// When the last commit was over.
     committed: Option<Stopwatch>,
     /// The fault that stopped the saving, and the bytes that could not be written.
     fault: Option<(Fault, usize)>,
@@ -129,7 +127,6 @@ impl Writer {
             ledger,
             queue,
             waiting: VecDeque::new(),
-            company: 0,
             committed: None,
             fault,
             holds,
@@ -169,7 +166,6 @@ impl Writer {
         }
         self.gather();
         let batch = self.batch();
-        self.company = batch.len();
         self.commit(batch);
         self.committed = Some(Stopwatch::start());
         true
@@ -193,20 +189,16 @@ impl Writer {
         }
     }
 
-    /// Takes what is there. When the commit before is just over, others are likely on their way: waits for as many as
-    /// there were, but never longer than the window. Somebody who writes alone never waits.
+    /// Takes what is there. When the commit before is just over, others are likely on their way, and the window stays
+    /// open for them. Somebody who writes alone never waits.
     fn gather(&mut self) {
-        let since = Stopwatch::start();
-        let window = match self.committed {
-            Some(committed) if committed.elapsed() < COMMIT_COMPANY => COMMIT_WINDOW,
-            _ => Duration::ZERO,
-        };
-        let enough = self.company.max(COMMIT_COMPANY_MIN);
+        let has_company = self.committed.is_some_and(|committed| committed.elapsed() < COMMIT_COMPANY);
+        if has_company {
+            // Asleep: whoever hands something over need not wake anybody.
+            std::thread::sleep(COMMIT_WINDOW);
+        }
         while self.waiting.len() < COMMIT_ROWS_MAX {
-            let left = window.saturating_sub(since.elapsed());
-            let waits = self.waiting.len() < enough && !left.is_zero();
-            let next = if waits { self.queue.recv_timeout(left).ok() } else { self.queue.try_recv().ok() };
-            let Some(handed) = next else { return };
+            let Ok(handed) = self.queue.try_recv() else { return };
             self.take(handed);
         }
     }
@@ -347,7 +339,6 @@ impl Writer {
             Ok(()) => {
                 tracing::info!("saving works again");
                 self.fault = None;
-                self.company = 0;
                 self.shared.enter(StoreState::Writable);
             }
             Err(fault) => {

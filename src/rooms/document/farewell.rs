@@ -16,12 +16,12 @@ impl Room {
             self.batch(None, &mut commands);
         }
         self.batch(None, &mut commands);
-        self.speak();
+        self.deliver();
         let saved = timeout(ROOM_FAREWELL_MAX, async {
             while !self.saving.is_done() && self.saving.failures() == 0 {
                 let landed = self.saving.next().await;
                 self.landed(landed);
-                self.hand_out();
+                self.deliver();
             }
         });
         if saved.await.is_err() {
