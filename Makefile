@@ -65,4 +65,4 @@ bench: ui
 
 dist: ui
 	.ci/packages build desktop dist
-	CARGO_TARGET_DIR=target/desktop npx --yes @tauri-apps/cli@2 build $(ARGS)
+	CARGO_TARGET_DIR=target/desktop npx --yes @tauri-apps/cli@2.12.5 build $(ARGS)

@@ -5,11 +5,10 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use townhall::clock::Clock;
 use townhall::config::{self, Config, Flags, LogFormat};
 use townhall::server::{OpenError, Server};
-use townhall::store::{self, Store};
-use townhall::telemetry::{Metrics, logs};
+use townhall::store::Store;
+use townhall::telemetry::logs;
 
 /// Anything else that went wrong.
 const FAILED: u8 = 1;
@@ -91,10 +90,7 @@ async fn office(config: Config) -> Result<(), Failed> {
 
 /// The port is taken: mostly by the Townhall that already has this folder, and that is the better answer.
 fn not_bound(config: &Config, error: &std::io::Error) -> Failed {
-    if error.kind() == std::io::ErrorKind::AddrInUse
-        && config.data.exists()
-        && matches!(Store::open(&config.data, &Clock::real(), &Metrics::new()), Err(store::OpenError::InUse))
-    {
+    if error.kind() == std::io::ErrorKind::AddrInUse && Store::is_in_use(&config.data) {
         return Failed::new(FOLDER_IN_USE, &OpenError::InUse(config.data.clone()));
     }
     Failed(FAILED, format!("{} cannot be listened on: {error}", config.listen))

@@ -10,12 +10,11 @@ use tauri::AppHandle;
 use tauri::async_runtime::{self, JoinHandle};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use townhall::clock::Clock;
 use townhall::config::limits::STOP_DEADLINE;
 use townhall::config::{Config, LogFormat};
 use townhall::server::{Handle, OpenError, RunError, Server};
-use townhall::store::{self, Store};
-use townhall::telemetry::{Metrics, logs};
+use townhall::store::Store;
+use townhall::telemetry::logs;
 
 /// Why the office cannot open, as the clerk is told.
 #[derive(Debug)]
@@ -112,15 +111,10 @@ impl Office {
 /// Takes the port. Where it is taken, the other one is mostly the Townhall that has this folder: the better answer.
 async fn listen(address: SocketAddr, config: &Config) -> Result<TcpListener, Trouble> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse if folder_in_use(config) => Trouble::FolderInUse,
+        ErrorKind::AddrInUse if Store::is_in_use(&config.data) => Trouble::FolderInUse,
         ErrorKind::AddrInUse => Trouble::PortInUse,
         _ => Trouble::Other(format!("{address}: {error}")),
     })
-}
-
-fn folder_in_use(config: &Config) -> bool {
-    config.data.exists()
-        && matches!(Store::open(&config.data, &Clock::real(), &Metrics::new()), Err(store::OpenError::InUse))
 }
 
 /// When the computer's session ends, the office ends in order as well.

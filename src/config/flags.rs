@@ -1,6 +1,6 @@
 //! What can be said on the command line and in the environment.
 //!
-//! Owns the names of flags and variables. Does not know what they mean together; see [`super::resolve`].
+//! Owns the names of flags and variables. Does not know what they mean together; see [`mod@super::resolve`].
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

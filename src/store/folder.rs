@@ -29,6 +29,12 @@ pub(super) struct Folder {
 }
 
 impl Folder {
+    /// Whether another process, or another store of this one, has the folder now. Changes nothing.
+    pub(super) fn is_claimed(dir: &Path) -> bool {
+        let lock = OpenOptions::new().read(true).write(true).open(dir.join(FILE_LOCK));
+        lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Makes the folder when it is not there, and locks it.
     pub(super) fn claim(dir: &Path) -> Result<Self, OpenError> {
         let refused = |error: io::Error| OpenError::NotWritable(error.to_string());

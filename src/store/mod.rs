@@ -199,6 +199,12 @@ struct Inner {
 }
 
 impl Store {
+    /// Whether somebody has the folder open now.
+    #[must_use]
+    pub fn is_in_use(dir: &Path) -> bool {
+        Folder::is_claimed(dir)
+    }
+
     /// Opens the folder, or makes it.
     ///
     /// # Errors

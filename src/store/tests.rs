@@ -185,7 +185,9 @@ fn a_second_opening_is_refused_until_the_first_is_closed() {
     let store = open(dir.path());
     let again = || Store::open(dir.path(), &Clock::real(), &Metrics::new());
     assert!(matches!(again(), Err(OpenError::InUse)));
+    assert!(Store::is_in_use(dir.path()));
     drop(store);
+    assert!(!Store::is_in_use(dir.path()));
     assert!(again().is_ok());
 }
 

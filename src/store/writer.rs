@@ -121,16 +121,7 @@ impl Writer {
             shared.enter(state_of(fault));
         }
         let (holds, fault) = (fault.is_some(), fault.map(|fault| (fault, 0)));
-        Self {
-            shared,
-            folder,
-            ledger,
-            queue,
-            waiting: VecDeque::new(),
-            committed: None,
-            fault,
-            holds,
-        }
+        Self { shared, folder, ledger, queue, waiting: VecDeque::new(), committed: None, fault, holds }
     }
 
     /// Works until every handle is gone and the queue is empty, then closes the file.

@@ -1,9 +1,11 @@
 //! The one task that owns the forum: what comes in is done in the order in which it came.
 //!
-//! Owns the way from a decision to the space, the bus and the sockets. Does not decide.
+//! Owns the way from a decision to the space, the bus and the sockets. Does not decide, and does not wait for the disk:
+//! whoever told it something is answered when that is done, and the next one is heard meanwhile.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 use super::forum::offices::Letter;
 use super::forum::{Do, Forum, Pace};
 use super::keys::{Keys, partners_in};
-use super::news::{Facts, Publication, says_rule};
+use super::news::{Facts, Publication, Saying, says_rule};
 use super::presence::Seat;
 use super::rules::{Rule, id};
 use super::said::Heard;
@@ -24,7 +26,7 @@ use crate::bus::Undelivered;
 use crate::clock::Clock;
 use crate::config::limits::{FORUM_MAILBOX, FORUM_TICK};
 use crate::faces::sio::{Arguments, Peer};
-use crate::rooms::space::{Except, MemberId, Room, Say, Space};
+use crate::rooms::space::{self, Except, MemberId, Room, Say, Space, SpaceError};
 use crate::telemetry::Metrics;
 
 /// What the forum is told.
@@ -52,6 +54,9 @@ pub(super) enum Word {
         done: oneshot::Sender<Result<(), Undelivered>>,
     },
 }
+
+/// What was begun in its order and is not on disk yet; who begins waits for it, so there is no more than speakers.
+type UnderWay = Vec<Pin<Box<dyn Future<Output = Result<(), String>> + Send>>>;
 
 /// Everything the task needs.
 pub(super) struct Desk {
@@ -94,7 +99,7 @@ impl Desk {
                     word = mailbox.recv() => word,
                     _ = tick.tick() => {
                         let todo = self.forum.tick(self.clock.now_ms());
-                        self.act(todo).await.ok();
+                        self.act_for(todo, None).await;
                         continue;
                     }
                 }
@@ -120,47 +125,51 @@ impl Desk {
                 let rules = self.keys.rules(boards).await;
                 let look = |board: &str| rules.get(board).cloned();
                 let todo = self.forum.enter(seat, (&socket, kind), &claims, &rooms, &look, now_ms);
-                self.act(todo).await.ok();
-                done.send(()).ok();
+                self.act_for(todo, Some(done)).await;
             }
             Word::Heard { member, words, heard, done } => {
-                if let Some(&seat) = self.seats.get(&member) {
-                    if let Some((person, kinds)) = self.forum.counted(seat, &heard) {
-                        for kind in kinds {
-                            if let Some(count) = self.keys.count(&person, kind).await {
-                                self.forum.counted_elsewhere(&person, kind, count, now_ms);
-                            }
+                let Some(&seat) = self.seats.get(&member) else { return };
+                if let Some((person, kinds)) = self.forum.counted(seat, &heard) {
+                    for kind in kinds {
+                        if let Some(count) = self.keys.count(&person, kind).await {
+                            self.forum.counted_elsewhere(&person, kind, count, now_ms);
                         }
                     }
-                    let rules = self.keys.rules(self.forum.board_asked(seat, &heard)).await;
-                    let look = |board: &str| rules.get(board).cloned();
-                    let todo = self.forum.hear(seat, words, heard, &look, now_ms);
-                    self.act(todo).await.ok();
                 }
-                done.send(()).ok();
+                let rules = self.keys.rules(self.forum.board_asked(seat, &heard)).await;
+                let look = |board: &str| rules.get(board).cloned();
+                let todo = self.forum.hear(seat, words, heard, &look, now_ms);
+                self.act_for(todo, Some(done)).await;
             }
             Word::Gone { member, done } => {
-                if let Some(seat) = self.seats.remove(&member) {
-                    self.peers.remove(&seat);
-                    let todo = self.forum.gone(seat, now_ms);
-                    self.act(todo).await.ok();
-                }
-                done.send(()).ok();
+                let Some(seat) = self.seats.remove(&member) else { return };
+                self.peers.remove(&seat);
+                let todo = self.forum.gone(seat, now_ms);
+                self.act_for(todo, Some(done)).await;
             }
             Word::Told { letter, done } => {
                 let todo = self.forum.hear_office(*letter, now_ms);
-                self.act(todo).await.ok();
-                done.send(()).ok();
+                self.act_for(todo, Some(done)).await;
             }
             Word::Missed => {
                 let todo = self.forum.meet_offices(now_ms);
-                self.act(todo).await.ok();
+                self.act_for(todo, None).await;
             }
             Word::Published { publications, id, done } => {
-                let answer = self.publish_all(publications, id, now_ms).await;
-                done.send(answer).ok();
+                match self.publish_all(publications, id, now_ms).await {
+                    Ok(under_way) => {
+                        end(under_way, |ended| drop(done.send(ended.map_err(Undelivered::Failed))));
+                    }
+                    Err(why) => drop(done.send(Err(why))),
+                }
             }
         }
+    }
+
+    /// Does it all, in order, for somebody who is told when it is done, on disk too.
+    async fn act_for(&mut self, todo: Vec<Do>, done: Option<oneshot::Sender<()>>) {
+        let under_way = self.act(todo).await;
+        end(under_way, |_| done.map_or((), |done| done.send(()).unwrap_or_default()));
     }
 
     /// Says it in every room that was named; who is in several hears it once.
@@ -169,15 +178,16 @@ impl Desk {
         publications: Vec<Publication>,
         name: Option<String>,
         now_ms: u64,
-    ) -> Result<(), Undelivered> {
+    ) -> Result<UnderWay, Undelivered> {
         let (mut told, many) = (Vec::new(), publications.len() > 1);
+        let mut under_way = UnderWay::new();
         for (number, publication) in publications.into_iter().enumerate() {
             let name = name.as_ref().map(|name| if many { format!("{name}#{number}") } else { name.clone() });
             let mut todo = self.publish(publication, name, now_ms).await?;
             once(&mut todo, &mut told);
-            self.act(todo).await.map_err(Undelivered::Failed)?;
+            under_way.extend(self.act(todo).await);
         }
-        Ok(())
+        Ok(under_way)
     }
 
     async fn publish(
@@ -214,19 +224,21 @@ impl Desk {
         todo.map_err(|why| Undelivered::Refused(why.to_string()))
     }
 
-    /// Does it all, in order; what could not be said is told.
-    async fn act(&mut self, todo: Vec<Do>) -> Result<(), String> {
-        let mut result = Ok(());
+    /// Begins it all, in order.
+    async fn act(&mut self, todo: Vec<Do>) -> UnderWay {
+        let mut under_way = UnderWay::new();
         for one in todo {
             match one {
                 Do::Enter(seat, rooms) => {
                     if let Some(peer) = self.peers.get(&seat) {
-                        self.space.enter(peer.member(), named(&rooms)).await;
+                        let entered = self.space.begin_to_enter(peer.member(), named(&rooms)).await;
+                        under_way.push(Box::pin(entered.map(Ok)));
                     }
                 }
                 Do::Exit(seat, rooms) => {
                     if let Some(peer) = self.peers.get(&seat) {
-                        self.space.exit(peer.member(), named(&rooms)).await;
+                        let left = self.space.begin_to_exit(peer.member(), named(&rooms)).await;
+                        under_way.push(Box::pin(left.map(Ok)));
                     }
                 }
                 Do::Tell(seat, event, value) => {
@@ -235,24 +247,11 @@ impl Desk {
                     }
                 }
                 Do::Say { saying, except, keep, id } => {
-                    let speaker = except.and_then(|seat| self.peers.get(&seat));
-                    let rooms = named(&saying.except).into_iter().map(Except::Room);
-                    let except = rooms.chain(speaker.map(|peer| Except::Member(peer.member()))).collect();
-                    let say = Say {
-                        to: named(&saying.to),
-                        except,
-                        name: saying.event.into(),
-                        body: Bytes::from(saying.body),
-                        attachments: Vec::new(),
-                        keep,
-                        id,
-                    };
+                    let say = self.say(saying, except, keep, id);
                     // Without a room it would be said to everybody.
-                    if !say.to.is_empty()
-                        && let Err(error) = self.space.say(say).await
-                    {
-                        tracing::warn!(%error, "the forum could not say something");
-                        result = Err(error.to_string());
+                    if !say.to.is_empty() {
+                        let begun = self.space.begin_to_say(say).await;
+                        under_way.push(Box::pin(said(begun)));
                     }
                 }
                 Do::Close(seat) => {
@@ -265,8 +264,50 @@ impl Desk {
                 Do::Count(reason) => self.metrics.refuse(reason),
             }
         }
-        result
+        under_way
     }
+
+    fn say(&self, saying: Saying, except: Option<Seat>, keep: bool, id: Option<String>) -> Say {
+        let speaker = except.and_then(|seat| self.peers.get(&seat));
+        let rooms = named(&saying.except).into_iter().map(Except::Room);
+        Say {
+            to: named(&saying.to),
+            except: rooms.chain(speaker.map(|peer| Except::Member(peer.member()))).collect(),
+            name: saying.event.into(),
+            body: Bytes::from(saying.body),
+            attachments: Vec::new(),
+            keep,
+            id,
+        }
+    }
+}
+
+/// Waits until it is said, and notes why it could not be.
+async fn said(
+    begun: Result<impl Future<Output = Result<space::Said, SpaceError>>, SpaceError>,
+) -> Result<(), String> {
+    let said = match begun {
+        Ok(said) => said.await,
+        Err(error) => Err(error),
+    };
+    said.map(drop).map_err(|error| {
+        tracing::warn!(%error, "the forum could not say something");
+        error.to_string()
+    })
+}
+
+/// Waits elsewhere until all of it is done, or the first part of it failed, and says so.
+fn end(under_way: UnderWay, done: impl FnOnce(Result<(), String>) + Send + 'static) {
+    if under_way.is_empty() {
+        return done(Ok(()));
+    }
+    tokio::spawn(async move {
+        let mut ended = Ok(());
+        for one in under_way {
+            ended = ended.and(one.await);
+        }
+        done(ended);
+    });
 }
 
 /// Leaves out whoever was told the same before; and notes who is told now.

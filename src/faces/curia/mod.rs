@@ -29,7 +29,7 @@ use self::news::Publication;
 use self::rules::Rule;
 use self::words::Words;
 use crate::auth::{Claims, JwtKeys};
-use crate::bus::{Bus, Consumer, Delivery, Message, Missed, Undelivered};
+use crate::bus::{Begun, Bus, Consumer, Delivery, Message, Missed, Undelivered};
 use crate::clock::Clock;
 use crate::config::Curia as Config;
 
@@ -107,9 +107,17 @@ impl Curia {
 
     /// Tells the forum something, and waits until it has been done.
     async fn tell<T>(&self, word: impl FnOnce(oneshot::Sender<T>) -> Word) -> Option<T> {
+        self.begin_to_tell(word).await?.await.ok()
+    }
+
+    /// Tells the forum something in its turn; what tells that it has been done.
+    async fn begin_to_tell<T>(
+        &self,
+        word: impl FnOnce(oneshot::Sender<T>) -> Word,
+    ) -> Option<oneshot::Receiver<T>> {
         let (done, answer) = oneshot::channel();
         self.open.get()?.words.send(word(done)).await.ok()?;
-        answer.await.ok()
+        Some(answer)
     }
 
     /// What another office tells. While nobody is here it concerns nobody: who comes first asks.
@@ -233,27 +241,40 @@ fn publication(body: &[u8]) -> Result<Publication, String> {
     Publication::new(emit.room.as_deref(), &emit.event, emit.payload).map_err(|why| why.to_string())
 }
 
+impl Curia {
+    /// Takes a publication in its turn.
+    async fn begin_to_publish(&self, message: &Message, id: Option<&str>) -> Result<Begun, Undelivered> {
+        if &*message.channel == FORUM_PEOPLE_CHANNEL {
+            return self.told(&message.body).await.map(|()| Begun::done(Ok(())));
+        }
+        let publications = match &*message.channel {
+            FORUM_CHANNEL => publication(&message.body).map(|one| vec![one]),
+            channel => emitted::publications(channel, &message.body),
+        };
+        let publications = publications.map_err(|why| {
+            self.face.metrics.refuse("curia_publication");
+            Undelivered::Refused(why)
+        })?;
+        if publications.is_empty() {
+            return Ok(Begun::done(Ok(())));
+        }
+        self.open().await.map_err(|error| Undelivered::Failed(error.to_string()))?;
+        let id = id.map(str::to_owned);
+        let answer = self.begin_to_tell(|done| Word::Published { publications, id, done }).await;
+        let ended = || Undelivered::Failed("the forum has ended".to_owned());
+        let answer = answer.ok_or_else(ended)?;
+        Ok(Begun::until(async move { answer.await.unwrap_or_else(|_| Err(ended())) }))
+    }
+}
+
 impl Consumer for Curia {
     fn deliver<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Delivery<'a> {
+        Box::pin(async move { self.begin_to_publish(message, id).await?.end().await })
+    }
+
+    fn begin<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Later<'a, Begun> {
         Box::pin(async move {
-            if &*message.channel == FORUM_PEOPLE_CHANNEL {
-                return self.told(&message.body).await;
-            }
-            let publications = match &*message.channel {
-                FORUM_CHANNEL => publication(&message.body).map(|one| vec![one]),
-                channel => emitted::publications(channel, &message.body),
-            };
-            let publications = publications.map_err(|why| {
-                self.face.metrics.refuse("curia_publication");
-                Undelivered::Refused(why)
-            })?;
-            if publications.is_empty() {
-                return Ok(());
-            }
-            self.open().await.map_err(|error| Undelivered::Failed(error.to_string()))?;
-            let id = id.map(str::to_owned);
-            let done = self.tell(|done| Word::Published { publications, id, done }).await;
-            done.unwrap_or_else(|| Err(Undelivered::Failed("the forum has ended".to_owned())))
+            self.begin_to_publish(message, id).await.unwrap_or_else(|why| Begun::done(Err(why)))
         })
     }
 

@@ -243,12 +243,32 @@ impl Space {
 
     /// Brings a member into rooms. Waits as [`Space::join`] does.
     pub async fn enter(&self, member: MemberId, rooms: Vec<Room>) {
-        self.change(|reply| Command::Enter { member, rooms, reply }).await;
+        self.begin_to_enter(member, rooms).await.await;
+    }
+
+    /// The same in two steps: who is told something from the first one on is in.
+    pub async fn begin_to_enter(
+        &self,
+        member: MemberId,
+        rooms: Vec<Room>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (reply, durable) = oneshot::channel();
+        self.begin(Command::Enter { member, rooms, reply }, durable).await
     }
 
     /// Takes a member out of rooms. Waits as [`Space::join`] does.
     pub async fn exit(&self, member: MemberId, rooms: Vec<Room>) {
-        self.change(|reply| Command::Exit { member, rooms, reply }).await;
+        self.begin_to_exit(member, rooms).await.await;
+    }
+
+    /// The same in two steps: who is told something from the first one on is out.
+    pub async fn begin_to_exit(
+        &self,
+        member: MemberId,
+        rooms: Vec<Room>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (reply, durable) = oneshot::channel();
+        self.begin(Command::Exit { member, rooms, reply }, durable).await
     }
 
     /// A member leaves. `recoverable`: the connection was lost, and its session waits for the window; otherwise
@@ -306,10 +326,16 @@ impl Space {
         }
     }
 
-    async fn change(&self, command: impl FnOnce(oneshot::Sender<bool>) -> Command) {
-        let (reply, durable) = oneshot::channel();
-        if self.0.commands.send(command(reply)).await.is_ok() {
-            let _ = timeout(SPACE_SESSION_WAIT, durable).await;
+    async fn begin(
+        &self,
+        command: Command,
+        durable: oneshot::Receiver<bool>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let sent = self.0.commands.send(command).await.is_ok();
+        async move {
+            if sent {
+                let _ = timeout(SPACE_SESSION_WAIT, durable).await;
+            }
         }
     }
 
