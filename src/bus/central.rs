@@ -1,7 +1,8 @@
 //! The central Redis: connected, listened to, lost and found again, all behind everybody's back.
 //!
 //! Owns when to connect, what is listened to there, and what is known about its state. Nobody waits for it longer than
-//! [`CENTRAL_ANSWER_MAX`](crate::config::limits::CENTRAL_ANSWER_MAX), and nobody waits at all while it is known to be away. Does not know what bytes mean.
+//! [`limits::CENTRAL_ANSWER_MAX`](crate::config::limits::CENTRAL_ANSWER_MAX), and nobody waits at all while it is known
+//! to be away. Does not know what bytes mean.
 
 mod asking;
 mod echo;

@@ -1,8 +1,8 @@
-//! How often a room full of people speaks: what comes in quick succession is said, and saved, together.
+//! How often a room full of people speaks: what comes in quick succession is said together.
 //!
-//! Owns the pause between two fan-outs. Saying something costs by the listener and saving by the commit, neither by the
-//! letter: where fifty people write at once, each of them hears some tens of messages a second instead of some hundreds,
-//! each of them later by less than an eye notices. A few people never wait. Does not know what is said.
+//! Owns the pause between two fan-outs. Saying something costs by the listener, not by the letter: where fifty people
+//! write at once, each of them hears some tens of messages a second instead of some hundreds, each of them later by
+//! less than an eye notices. A few people never wait, and saving waits for nobody. Does not know what is said.
 
 use super::alarm::Alarm;
 use crate::config::limits::{ROOM_BREATH_MAX, ROOM_BREATH_PER_PEER, ROOM_FEW_PEERS};

@@ -199,7 +199,7 @@ impl Ledger {
             && self.journal.as_ref().is_some_and(|journal| journal.has_room(redo.len()))
     }
 
-    /// Does something with the journal. One that fails is left alone from here on: the database takes everything itself.
+    /// Does something with the journal. One that fails is left alone from here on: the database takes everything.
     fn try_journal(&mut self, f: impl FnOnce(&mut Journal) -> Result<(), Fault>) -> Result<bool, Fault> {
         let Some(journal) = &mut self.journal else { return Ok(false) };
         let Err(fault) = f(journal) else { return Ok(true) };

@@ -16,12 +16,12 @@ impl Room {
             self.batch(None, &mut commands);
         }
         self.batch(None, &mut commands);
-        self.deliver();
+        self.speak();
         let saved = timeout(ROOM_FAREWELL_MAX, async {
             while !self.saving.is_done() && self.saving.failures() == 0 {
                 let landed = self.saving.next().await;
                 self.landed(landed);
-                self.deliver();
+                self.hand_out();
             }
         });
         if saved.await.is_err() {

@@ -13,29 +13,25 @@ use crate::rooms::work::{Shot, Work, Worked};
 use crate::store::{CommitError, Committed, StoreState};
 
 impl Room {
-    /// What came is said and saved, unless the room has spoken just now; then with what comes until it speaks again.
+    /// What came goes to the peers, unless the room has spoken just now; and to the store: acknowledgements follow the
+    /// commit, and wait for nobody's eyes.
     pub(super) fn hand_out(&mut self) {
         if self.breath.may_speak() || self.fresh.len() >= ROOM_FRESH_MAX {
-            self.deliver();
+            self.speak();
         }
         for text in std::mem::take(&mut self.told) {
             for (id, peer) in &self.peers {
                 peer.outbox.told(*id, text.clone());
             }
         }
+        let settled = self.saving.submit();
+        self.acknowledge(settled);
         if !self.bench.is_busy() {
             self.start_work(self.snapshots.is_due() && self.asks.is_empty(), true);
         }
         if !self.bench.is_busy() && !self.asks.is_empty() {
             self.start_work(false, false); // one round here; further ones must not keep the room from its peers
         }
-    }
-
-    /// Peers see it first, then it goes to the store; acknowledgements follow the commit.
-    pub(super) fn deliver(&mut self) {
-        self.speak();
-        let settled = self.saving.submit();
-        self.acknowledge(settled);
     }
 
     /// Says everything that is new: the edits, then who is where in them.
