@@ -60,7 +60,8 @@ test: setup ui
 lint: setup
 	.ci/test lint
 
-bench: ui
+# The comparisons are with programs of Node, and with Redis.
+bench: setup ui
 	cargo bench --locked --bench figures -- $(ARGS)
 
 dist: ui

@@ -3,6 +3,7 @@
 //! Owns the order of start and the exit codes. What it shows is the office's own page; it knows nothing of records.
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
+mod login;
 mod notice;
 mod office;
 mod tray;
@@ -79,7 +80,12 @@ fn shell(config: &Config, cli: &Cli) -> tauri::Result<()> {
                 .with_state_flags(StateFlags::SIZE | StateFlags::POSITION | StateFlags::MAXIMIZED)
                 .build(),
         )
-        .plugin(tauri_plugin_autostart::Builder::new().arg("--hidden").app_name("Townhall").build())
+        .plugin(
+            tauri_plugin_autostart::Builder::new()
+                .args(login::words(&cli.flags))
+                .app_name("Townhall")
+                .build(),
+        )
         // Its script for links in pages is left out: it asks for rights that our page does not have.
         .plugin(tauri_plugin_opener::Builder::new().open_js_links_on_click(false).build())
         .on_window_event(|window, event| {

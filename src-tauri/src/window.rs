@@ -4,19 +4,20 @@
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tauri::webview::{DownloadEvent, NewWindowResponse};
-use tauri::{AppHandle, Manager, Url, Webview, WebviewUrl, WebviewWindowBuilder};
+use tauri::{AppHandle, Manager, Url, Webview, WebviewUrl, WebviewWindow, WebviewWindowBuilder};
 use tauri_plugin_opener::OpenerExt;
-use townhall::clock::Stopwatch;
+use townhall::clock::Clock;
 
 use crate::notice::{self, Choice};
 use crate::office::Office;
 
 const LABEL: &str = "main";
-/// A window that was away this long is made afresh when it is wanted: its login may have ended meanwhile.
-const AWAY_MAX: Duration = Duration::from_secs(6 * 3600);
+/// The page that asks for a code. In the host's own window it means that the login has ended.
+const JOIN_PATH: &str = "/join";
+/// A window that was away this long logs in afresh when it is wanted: its login may have ended meanwhile.
+const AWAY_MAX_MS: u64 = 6 * 3600 * 1000;
 /// In the program's own configuration folder: the clerk was told that closing the window does not close the office.
 const TOLD_FILE: &str = "told-that-it-stays-open";
 
@@ -26,7 +27,8 @@ pub(crate) struct Place(Mutex<Whereabouts>);
 
 #[derive(Default)]
 struct Whereabouts {
-    away: Option<Stopwatch>,
+    /// By the computer's clock: a stopwatch stands still while a Linux computer sleeps, and logins do not.
+    away_since_ms: Option<u64>,
     asking: bool,
 }
 
@@ -76,16 +78,38 @@ pub(crate) fn show(app: &AppHandle) {
 
 fn try_show(app: &AppHandle) -> tauri::Result<()> {
     let Some(place) = app.try_state::<Place>() else { return Ok(()) };
-    let away = place.lock().away.take();
-    if let Some(window) = app.get_webview_window(LABEL) {
-        if away.is_none_or(|away| away.elapsed() < AWAY_MAX) {
-            window.show()?;
-            window.unminimize()?;
-            return window.set_focus();
-        }
-        window.destroy()?;
+    let away_since_ms = place.lock().away_since_ms.take();
+    let Some(window) = app.get_webview_window(LABEL) else { return build(app) };
+    let now_ms = Clock::real().now_ms();
+    let long_away = away_since_ms.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) >= AWAY_MAX_MS);
+    if (long_away || is_locked_out(&window))
+        && let Err(error) = log_in_again(app, &window, now_ms)
+    {
+        // The window is wanted all the same.
+        tracing::error!(%error, "the window could not log in again");
     }
-    build(app)
+    window.show()?;
+    window.unminimize()?;
+    window.set_focus()
+}
+
+/// Whether the page asks its host for a code, which the host has nobody to get from.
+fn is_locked_out(window: &WebviewWindow) -> bool {
+    window.url().is_ok_and(|url| url.path() == JOIN_PATH)
+}
+
+/// Lets the window in once more. It stays the same window: one of the same name cannot be made until the system has
+/// taken the old one down.
+fn log_in_again(app: &AppHandle, window: &WebviewWindow, now_ms: u64) -> tauri::Result<()> {
+    let mut link = link(app)?;
+    // An address that differs behind its `#` alone is a place in the page that is open: nothing would be loaded.
+    link.set_query(Some(&format!("opened={now_ms}")));
+    window.navigate(link)
+}
+
+fn link(app: &AppHandle) -> tauri::Result<Url> {
+    let link = app.state::<Office>().window_link();
+    link.parse().map_err(|_| tauri::Error::InvalidWebviewUrl("no address"))
 }
 
 /// Hides the window; the office goes on. The first time it says so.
@@ -98,7 +122,7 @@ pub(crate) fn put_away(app: &AppHandle) {
         return;
     }
     let mut whereabouts = place.lock();
-    whereabouts.away = Some(Stopwatch::start());
+    whereabouts.away_since_ms = Some(Clock::real().now_ms());
     let told = told_file(app);
     if whereabouts.asking || told.as_ref().is_some_and(|file| file.exists()) {
         return;
@@ -135,9 +159,7 @@ fn remember(file: &std::path::Path) {
 }
 
 fn build(app: &AppHandle) -> tauri::Result<()> {
-    let office = app.state::<Office>();
-    let link: Url =
-        office.window_link().parse().map_err(|_| tauri::Error::InvalidWebviewUrl("no address"))?;
+    let link = link(app)?;
     let (at_home, also_at_home) = (link.clone(), link.clone());
     let (outside, also_outside) = (app.clone(), app.clone());
     let window = WebviewWindowBuilder::new(app, LABEL, WebviewUrl::External(link))

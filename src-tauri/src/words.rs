@@ -29,11 +29,11 @@ const ENGLISH: Words = Words {
     start_with_computer: "Start with the computer",
     quit: "Quit Townhall",
     goes_on: "Townhall stays open for your colleagues: they go on writing while this window is \
-              closed.\n\nTo see it again, click its sign beside the clock, or start Townhall once more.",
+              closed.\n\nTo see it again, click its icon beside the clock, or start Townhall once more.",
     stay: "Stay open",
     back: "Back to the window",
-    folder_in_use: "Another Townhall already uses the folder {}.\n\nClose it first, or choose another \
-              folder with --data.",
+    folder_in_use: "Another Townhall already uses the folder {}.\n\nClose it first. To use another \
+              folder, ask whoever installed Townhall.",
     port_in_use: "Another program on this computer already uses port {}.\n\nClose it first, or choose \
               another port with --listen 127.0.0.1:PORT.",
     cannot_open: "The office cannot open.",
@@ -49,11 +49,11 @@ const FRENCH: Words = Words {
               lancez Townhall une nouvelle fois.",
     stay: "Laisser ouvert",
     back: "Revenir à la fenêtre",
-    folder_in_use: "Un autre Townhall utilise déjà le dossier {}.\n\nFermez-le d’abord, ou choisissez un \
-              autre dossier avec --data.",
+    folder_in_use: "Un autre Townhall utilise déjà le dossier {}.\n\nFermez-le d’abord. Pour utiliser un \
+              autre dossier, demandez à la personne qui a installé Townhall.",
     port_in_use: "Un autre programme de cet ordinateur utilise déjà le port {}.\n\nFermez-le d’abord, \
               ou choisissez un autre port avec --listen 127.0.0.1:PORT.",
-    cannot_open: "La mairie ne peut pas ouvrir.",
+    cannot_open: "Townhall ne peut pas s’ouvrir.",
     stopped: "Le serveur s’est arrêté. Ce qui était marqué comme enregistré est en sûreté. Relancez \
               Townhall.",
 };

@@ -110,3 +110,17 @@ test('it says only once that it goes on', async () => {
   await screen.run(program, args)
   await until('the window again', async () => (await visible(screen, 'Townhall')).includes(window))
 })
+
+test('the host is let in again where the login has ended', async () => {
+  const path = async () => new URL(await page.url()).pathname
+  // Twice: the second time, the page that is left is one that the window was let in to.
+  for (const round of ['first', 'second']) {
+    await page.script("void fetch('/api/v1/auth/logout', { method: 'POST' }).then(() => location.assign('/records'))")
+    await until('the page that asks for a code', async () => (await path()) === '/join')
+    const second = await screen.run(program, args)
+    assert.equal(second.code, 0, second.said)
+    await until(`the host's own page, the ${round} time`, () => page.find('[role=switch]'))
+    assert.equal(await path(), '/')
+    assert.doesNotMatch(await page.url(), /once=/, 'the word is out of the address')
+  }
+})
