@@ -96,6 +96,11 @@ impl LiveGrants {
         Ok(grant)
     }
 
+    /// Whether a mark was revoked in this process' life.
+    pub(super) fn is_revoked(&self, mark: &Mark) -> bool {
+        self.revoked.contains(mark)
+    }
+
     /// Whether a mark is a session in use.
     pub(super) fn is_session(&self, mark: &Mark) -> bool {
         self.by_mark.get(mark).is_some_and(|live| matches!(live.kind, Kind::Session { .. }))

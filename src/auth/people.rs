@@ -134,7 +134,7 @@ impl Auth {
         }
         let now_ms = self.0.clock.now_ms();
         for (mark, row) in sessions {
-            if let Err(error) = self.keep_session(&mark, &SessionRow { name: name.clone(), ..row }, now_ms) {
+            if let Err(error) = self.keep_on(&mark, &SessionRow { name: name.clone(), ..row }, now_ms) {
                 tracing::warn!(%error, "a new name was not kept on the bus");
             }
         }

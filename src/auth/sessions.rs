@@ -161,6 +161,9 @@ impl Auth {
             if removed || live.is_session(mark) {
                 live.revoke(*mark);
             }
+            drop(live);
+            // Whoever noted its use or a new name in between did not know; from now on they do.
+            self.forget_if_ended(mark);
         }
         let bus = self.0.bus.clone();
         if let Err(error) = apart(move || bus.settle()).await {
@@ -193,10 +196,25 @@ impl Auth {
         Ok(Session { token, grant })
     }
 
-    pub(super) fn keep_session(&self, mark: &Mark, row: &SessionRow, now_ms: u64) -> Result<(), BusError> {
+    fn keep_session(&self, mark: &Mark, row: &SessionRow, now_ms: u64) -> Result<(), BusError> {
         let left_ms = row.ends_at_ms.saturating_sub(now_ms);
         let life = SESSION_IDLE.min(Duration::from_millis(left_ms));
         self.0.bus.set(&key(mark), &serde_json::to_vec(row).unwrap_or_default(), Some(life))
+    }
+
+    /// Writes a session down again, unless it was ended meanwhile: what was ended does not come back.
+    pub(super) fn keep_on(&self, mark: &Mark, row: &SessionRow, now_ms: u64) -> Result<(), BusError> {
+        self.keep_session(mark, row, now_ms)?;
+        self.forget_if_ended(mark);
+        Ok(())
+    }
+
+    fn forget_if_ended(&self, mark: &Mark) {
+        if self.live().is_revoked(mark)
+            && let Err(error) = self.0.bus.delete(&key(mark))
+        {
+            tracing::warn!(%error, "an ended session could not be removed from the bus");
+        }
     }
 
     pub(super) fn stored_session(&self, mark: &Mark, now_ms: u64) -> Option<Live> {
@@ -214,7 +232,7 @@ impl Auth {
         let row = self.0.bus.get(&key(mark)).ok().flatten();
         let row = row.and_then(|row| serde_json::from_slice::<SessionRow>(&row).ok());
         if let Some(row) = row
-            && let Err(error) = self.keep_session(mark, &row, now_ms)
+            && let Err(error) = self.keep_on(mark, &row, now_ms)
         {
             tracing::warn!(%error, "the use of a session was not written down");
         }

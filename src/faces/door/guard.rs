@@ -152,7 +152,7 @@ fn admit(guard: &Guard, request: &mut Request, called: Option<&Place>) -> Result
     };
     let proven = channel || PROVEN_BY_BODY.contains(&request.uri().path());
     let bare = page == Page::None && bearer.is_none() && !proven;
-    if bare && !harmless && !is_websocket(headers) {
+    if bare && !harmless && !opens_websocket(request.method(), headers) {
         return Err(Refusal::Origin);
     }
     let caller = request.extensions().get::<Caller>().ok_or(Refusal::Caller)?;
@@ -204,6 +204,12 @@ fn is_websocket(headers: &HeaderMap) -> bool {
     headers.contains_key(header::UPGRADE)
 }
 
+/// Whether it is the beginning of a WebSocket, and no other request that only says so.
+fn opens_websocket(method: &Method, headers: &HeaderMap) -> bool {
+    let mut asked = headers.get_all(header::UPGRADE).iter();
+    method == Method::GET && asked.any(|asked| asked.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
 /// The token of an `Authorization: Bearer` header.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
@@ -222,7 +228,7 @@ pub fn session_token(headers: &HeaderMap) -> Option<&str> {
 
 /// A request that is no WebSocket is answered in time.
 async fn answer(request: Request, next: Next) -> Response {
-    if is_websocket(request.headers()) {
+    if opens_websocket(request.method(), request.headers()) {
         return next.run(request).await;
     }
     match tokio::time::timeout(REQUEST_DEADLINE, next.run(request)).await {
