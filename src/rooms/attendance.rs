@@ -28,6 +28,11 @@ impl People {
         list
     }
 
+    fn note(&self, id: PeerId, doc: &DocName, grant: &Grant) {
+        let here = Here { person: grant.person().into(), name: grant.name().into(), doc: doc.clone() };
+        self.lock().insert(id, here);
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PeerId, Here>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,8 +81,7 @@ impl Attendee {
         people: &People,
         metrics: &Metrics,
     ) -> Self {
-        let here = Here { person: grant.person().into(), name: grant.name().into(), doc: doc.clone() };
-        people.lock().insert(id, here);
+        people.note(id, doc, &grant);
         metrics.peers.inc();
         outbox.admit(id);
         Self {
@@ -95,6 +99,12 @@ impl Attendee {
             people: people.clone(),
             metrics: metrics.clone(),
         }
+    }
+
+    /// It is here with another grant from now on.
+    pub(super) fn regrant(&mut self, doc: &DocName, grant: Grant) {
+        self.people.note(self.id, doc, &grant);
+        self.grant = grant;
     }
 
     /// Whether it may write in a document. `beyond_base`: a record's text with names that not every editor knows.

@@ -164,6 +164,7 @@ impl Room {
     fn handle(&mut self, command: Command) {
         match command {
             Command::Open { grant, outbox, schema, reply } => self.open(grant, outbox, schema, reply),
+            Command::Regrant { peer, grant, reply } => self.regrant(peer, grant, reply),
             Command::Edit { peer, update, read, whole } => self.edit(peer, update, read, whole),
             Command::Owe { peer, edits } => self.owe(peer, edits),
             Command::Ask { peer } => self.ask(peer),
@@ -172,7 +173,7 @@ impl Room {
             Command::Who { peer } => self.who(peer),
             Command::Resync { peer } => self.resync(peer),
             Command::Tell { peer, text } => self.tell(peer, text),
-            Command::Rest { peer, rest, whole } => self.rest(peer, rest, whole),
+            Command::Rest { peer, rest, owed } => self.rest(peer, rest, owed),
             #[cfg(test)]
             Command::Panic => panic!("as asked"),
         }
@@ -212,6 +213,13 @@ impl Room {
         self.peers.insert(id, attendee);
         self.grace.clear();
         let _ = reply.send(Ok(peer)); // nobody waits any more: the peer drops, and so leaves
+    }
+
+    fn regrant(&mut self, id: PeerId, grant: Grant, reply: oneshot::Sender<bool>) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        tracing::info!(doc = %self.listing.doc, peer = id.0, person = grant.person(), "logged in anew");
+        peer.regrant(&self.listing.doc, grant);
+        let _ = reply.send(peer.may_write(self.beyond_base)); // nobody waits any more: the peer drops, and so leaves
     }
 
     fn leave(&mut self, id: PeerId) {

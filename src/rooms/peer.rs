@@ -36,11 +36,18 @@ pub(super) enum Command {
         read: Result<Box<Structure>, GateError>,
         whole: bool,
     },
+    /// The peer is here with another grant from now on; answered by whether it may write.
+    Regrant {
+        peer: PeerId,
+        grant: Grant,
+        reply: oneshot::Sender<bool>,
+    },
     /// What is left of an edit after what was known is cut off.
     Rest {
         peer: PeerId,
         rest: Result<(Bytes, Box<Structure>), Refusal>,
-        whole: bool,
+        /// So many edits that came before it are in it too.
+        owed: u32,
     },
     Owe {
         peer: PeerId,
@@ -125,6 +132,18 @@ impl Peer {
     #[must_use]
     pub fn id(&self) -> PeerId {
         self.id
+    }
+
+    /// From now on the peer is here with this grant, be it another person's: it goes on hearing, and what it waits for
+    /// comes.
+    ///
+    /// # Errors
+    /// When the room is gone.
+    pub async fn regrant(&mut self, grant: Grant) -> Result<(), RoomClosed> {
+        let (reply, writes) = oneshot::channel();
+        self.send(Command::Regrant { peer: self.id, grant, reply }).await?;
+        self.writes = writes.await.map_err(|_| RoomClosed)?;
+        Ok(())
     }
 
     /// Hands in one edit; waits while the room's mailbox is full. Answered by exactly one counted

@@ -6,7 +6,7 @@
 //! Facts: y-protocols' awareness takes a higher clock, or an equal one that removes; y-websocket clients send back
 //! whatever they hear, so entries of others are normal and are passed over in silence.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -35,7 +35,8 @@ pub(super) struct Presence {
     held: HashMap<PeerId, Held>,
     owners: HashMap<u64, PeerId>,
     departed: VecDeque<Departed>,
-    changed: BTreeSet<u64>,
+    /// Whose presence changed; who left, at which clock.
+    changed: BTreeMap<u64, Option<u32>>,
     everyone: Option<Arc<Present>>,
 }
 
@@ -66,7 +67,7 @@ impl Presence {
             }
             own.clock = entry.clock;
             own.state.clone_from(&entry.state);
-            self.change(entry.client);
+            self.change(entry.client, None);
             return Heard::Taken;
         }
         if entry.state.is_none() {
@@ -97,7 +98,7 @@ impl Presence {
         let person = Arc::from(person);
         let held = Held { client: entry.client, clock: entry.clock, state: entry.state.clone(), person };
         self.held.insert(peer, held);
-        self.change(entry.client);
+        self.change(entry.client, None);
     }
 
     /// The peer is out: its entry goes with it.
@@ -108,7 +109,7 @@ impl Presence {
             self.departed.pop_front();
         }
         if held.state.is_some() {
-            self.change(held.client);
+            self.change(held.client, Some(held.clock));
         }
         self.departed.push_back(Departed { client: held.client, clock: held.clock, person: held.person });
     }
@@ -117,7 +118,7 @@ impl Presence {
     pub(super) fn news(&mut self) -> Option<Arc<Present>> {
         let entries: Vec<Entry> = std::mem::take(&mut self.changed)
             .into_iter()
-            .filter_map(|client| self.entry(client).or_else(|| self.farewell(client)))
+            .filter_map(|(client, left)| self.entry(client).or_else(|| farewell(client, left)))
             .collect();
         (!entries.is_empty()).then(|| present(&entries))
     }
@@ -134,8 +135,8 @@ impl Presence {
         self.everyone.clone()
     }
 
-    fn change(&mut self, client: u64) {
-        self.changed.insert(client);
+    fn change(&mut self, client: u64, left: Option<u32>) {
+        self.changed.insert(client, left);
         self.everyone = None;
     }
 
@@ -143,13 +144,12 @@ impl Presence {
         let held = self.held.get(self.owners.get(&client)?)?;
         Some(Entry { client, clock: held.clock, state: held.state.clone() })
     }
+}
 
-    /// "Gone" at the clock that was last seen: an equal clock removes, and a client that comes back needs one step
-    /// only to be seen again.
-    fn farewell(&self, client: u64) -> Option<Entry> {
-        let past = self.departed.iter().rev().find(|d| d.client == client)?;
-        Some(Entry { client, clock: past.clock, state: None })
-    }
+/// "Gone" at the clock that was last seen: an equal clock removes, and a client that comes back needs one step only to
+/// be seen again.
+fn farewell(client: u64, left: Option<u32>) -> Option<Entry> {
+    left.map(|clock| Entry { client, clock, state: None })
 }
 
 fn fit(entry: &Entry) -> bool {

@@ -141,7 +141,8 @@ impl Writer {
 
     /// Commits one batch; `false` when there will be no more.
     fn write(&mut self) -> bool {
-        if self.waiting.is_empty() {
+        let has_backlog = !self.waiting.is_empty();
+        if !has_backlog {
             let handed = match self.ledger.is_due_in() {
                 Some(wait) => self.queue.recv_timeout(wait),
                 None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -155,7 +156,7 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
         }
-        self.gather();
+        self.gather(has_backlog);
         let batch = self.batch();
         self.commit(batch);
         self.committed = Some(Stopwatch::start());
@@ -181,10 +182,10 @@ impl Writer {
     }
 
     /// Takes what is there. When the commit before is just over, others are likely on their way, and the window stays
-    /// open for them. Somebody who writes alone never waits.
-    fn gather(&mut self) {
+    /// open for them. Somebody who writes alone never waits, nor does anybody behind a batch that was too large.
+    fn gather(&mut self, has_backlog: bool) {
         let has_company = self.committed.is_some_and(|committed| committed.elapsed() < COMMIT_COMPANY);
-        if has_company {
+        if has_company && !has_backlog {
             // Asleep: whoever hands something over need not wake anybody.
             std::thread::sleep(COMMIT_WINDOW);
         }

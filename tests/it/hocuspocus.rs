@@ -320,6 +320,29 @@ async fn a_second_token_is_checked_like_the_first() {
 }
 
 #[tokio::test]
+async fn a_fresh_token_of_somebody_else_changes_what_one_may_and_not_what_one_hears() {
+    let stand = Stand::open().await;
+    let mut client = joined(&stand, "notes", Role::Editor).await;
+    let mut other = joined(&stand, "notes", Role::Editor).await;
+    client.say("notes", &edit(Typist::new(7).types("under way"))).await;
+    let viewer = stand.token(Role::Viewer).await;
+    client.say("notes", &token_body(&viewer)).await;
+    let (mut saved, mut logged_in) = (false, false);
+    while !(saved && logged_in) {
+        let (_, body) = client.hear().await;
+        saved |= body == Body::SyncStatus(true);
+        logged_in |= body == Body::Authenticated { read_only: true };
+    }
+    let said = Typist::new(8).types("goes on");
+    other.say("notes", &edit(said.clone())).await;
+    client.hear_until(|_, body| *body == Body::Sync(SyncMessage::Update(said.clone()))).await;
+    client.say("notes", &edit(Typist::new(9).types("no more"))).await;
+    client.hear_until(|_, body| *body == Body::SyncStatus(false)).await;
+    stand.revoke(&viewer).await;
+    assert_eq!(client.close_code_within(Duration::from_secs(1)).await, 4401);
+}
+
+#[tokio::test]
 async fn taking_access_away_closes_the_socket_within_a_second() {
     let stand = Stand::open().await;
     let token = stand.token(Role::Editor).await;

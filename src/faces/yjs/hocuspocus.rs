@@ -243,7 +243,7 @@ impl Hocuspocus {
         let Ok(grant) = self.asker.grant_for(&doc, token, self.caller.grant.as_ref()).await else {
             return self.deny(address, DENIED, say);
         };
-        if self.renewed(address, &grant, say) {
+        if self.renewed(address, &grant, say).await {
             return Ok(());
         }
         let peer = match self.face.rooms.open_knowing(&doc, &grant, &self.outbox, self.schema).await {
@@ -279,24 +279,27 @@ impl Hocuspocus {
                 }
                 Ok(())
             }
-            // Somebody else took the place: the client says again who is there.
-            Some(State::Open(_)) => {
-                say.message(encode(address, &Body::QueryAwareness));
-                Ok(())
-            }
-            None => Ok(()),
+            // The room before has ended, and its goodbye closes the socket.
+            Some(State::Open(_)) | None => Ok(()),
         }
     }
 
-    /// A new token of the same person, with the same rights, for a document that is open: nothing changes.
-    fn renewed(&mut self, address: &Address, grant: &Grant, say: &mut Say) -> bool {
+    /// A new token for a document that is open. Providers do not ask for the document again, and count what they wait
+    /// for: so the peer stays.
+    async fn renewed(&mut self, address: &Address, grant: &Grant, say: &mut Say) -> bool {
         let Some(State::Open(open)) = self.addresses.get(address) else { return false };
-        let same =
-            open.grant.holds() && open.grant.person() == grant.person() && open.grant.role() == grant.role();
-        if same {
-            say.message(encode(address, &Body::Authenticated { read_only: !open.peer.may_write() }));
+        if open.peer.regrant(grant.clone()).await.is_err() {
+            return false;
         }
-        same
+        let another = open.grant.person() != grant.person();
+        open.grant = grant.clone();
+        self.newcomers.push((open.peer.id(), grant.clone()));
+        say.message(encode(address, &Body::Authenticated { read_only: !open.peer.may_write() }));
+        if another {
+            // The client says again who is there.
+            say.message(encode(address, &Body::QueryAwareness));
+        }
+        true
     }
 
     /// Hands in what came before the log-in.

@@ -181,7 +181,10 @@ impl<D: Dialect> Session<D> {
     /// Keeps `endings` to the grants of the peers that are here.
     fn watch(&mut self, endings: &mut Vec<Ending>) {
         endings.retain(|ending| self.dialect.has(ending.peer));
-        endings.extend(self.dialect.newcomers().into_iter().map(|(peer, grant)| Ending::of(peer, grant)));
+        for (peer, grant) in self.dialect.newcomers() {
+            endings.retain(|ending| ending.peer != peer); // of a grant before this one
+            endings.push(Ending::of(peer, grant));
+        }
         if self.deadline.is_some() && self.dialect.admitted() {
             self.deadline = None;
             self.line.trust();

@@ -27,54 +27,72 @@ impl Room {
             return self.refuse(id, Refusal::TooLarge);
         }
         let Ok(structure) = read else { return self.refuse(id, Refusal::Malformed) };
+        // The answer to the room's question holds what came before it, and nothing that comes from here on.
+        let owed = if whole { std::mem::take(&mut peer.owed) } else { 0 };
         match self.content.judge(update, structure) {
-            Verdict::Overlap(update) if peer.may_write(self.beyond_base) => self.edit_rest(id, update, whole),
-            verdict => self.enact(id, verdict, whole),
+            Verdict::Overlap(update) if peer.may_write(self.beyond_base) => self.edit_rest(id, update, owed),
+            verdict => self.enact(id, verdict, owed),
         }
     }
 
-    /// An edit of which a part is known. A large one is cut elsewhere, one at a time for each peer, and comes again.
-    fn edit_rest(&mut self, id: PeerId, update: Bytes, whole: bool) {
+    /// An edit of which a part is known. A large one is cut elsewhere, one at a time for each peer, and comes again. If
+    /// its sender leaves meanwhile it was never acknowledged, and comes when the client does.
+    fn edit_rest(&mut self, id: PeerId, update: Bytes, owed: u32) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let have = self.content.have();
         if update.len() <= ROOM_WORK_INLINE_MAX_BYTES {
-            return self.rest(id, cut(&update, &have), whole);
+            return self.rest(id, cut(&update, &have), owed);
         }
         let Ok(turn) = peer.cutting.clone().try_acquire_owned() else {
-            return self.enact(id, Verdict::Gap, whole);
+            return self.enact(id, Verdict::Gap, owed);
         };
+        // What comes with a gap while this is being cut is asked for again.
+        peer.asked = false;
         let mailbox = self.listing.mailbox.clone();
         tokio::spawn(async move {
             let cut = tokio::task::spawn_blocking(move || cut(&update, &have));
             let rest = cut.await.unwrap_or(Err(Refusal::Malformed));
-            let _ = mailbox.send(Command::Rest { peer: id, rest, whole }).await;
+            let _ = mailbox.send(Command::Rest { peer: id, rest, owed }).await;
             drop(turn);
         });
     }
 
     /// What is left of such an edit.
-    pub(super) fn rest(&mut self, id: PeerId, rest: Result<(Bytes, Box<Structure>), Refusal>, whole: bool) {
+    pub(super) fn rest(&mut self, id: PeerId, rest: Result<(Bytes, Box<Structure>), Refusal>, owed: u32) {
         let verdict = match rest {
             Ok((rest, structure)) => self.content.judge(rest, structure),
             Err(why) => Verdict::Refused(why),
         };
-        self.enact(id, verdict, whole);
+        self.enact(id, verdict, owed);
     }
 
-    /// Does to an edit what was judged. `whole`: it answers the room's question, so it holds what came before it too.
-    fn enact(&mut self, id: PeerId, verdict: Verdict, whole: bool) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+    /// Does to an edit what was judged. `owed`: so many that came before it are in it too.
+    fn enact(&mut self, id: PeerId, verdict: Verdict, owed: u32) {
+        if !self.takes(id, verdict, owed) {
+            self.owe(id, owed);
+        }
+    }
+
+    /// Takes an edit in, if that is what was judged.
+    fn takes(&mut self, id: PeerId, verdict: Verdict, owed: u32) -> bool {
+        let Some(peer) = self.peers.get_mut(&id) else { return false };
         let update = match verdict {
-            Verdict::Refused(why) => return self.refuse(id, why),
+            Verdict::Refused(why) => {
+                self.refuse(id, why);
+                return false;
+            }
             Verdict::Nothing => None,
-            _ if !peer.may_write(self.beyond_base) => return self.refuse(id, Refusal::ReadOnly),
+            _ if !peer.may_write(self.beyond_base) => {
+                self.refuse(id, Refusal::ReadOnly);
+                return false;
+            }
             Verdict::Gap | Verdict::Overlap(_) => {
                 peer.owe(1);
                 if !peer.asked {
                     peer.asked = true;
                     peer.outbox.synced(id, None, self.content.have());
                 }
-                return;
+                return false;
             }
             Verdict::New(update, structure) => Some((update, structure)),
         };
@@ -82,13 +100,14 @@ impl Room {
             peer.turned_away = true;
             self.turned_away = true;
             peer.owe(1);
-            return self.refuse(id, Refusal::NotSaved);
+            self.refuse(id, Refusal::NotSaved);
+            return false;
         }
         if update.is_some() && self.listing.house.is_full() {
-            return self.refuse(id, Refusal::TooLarge);
+            self.refuse(id, Refusal::TooLarge);
+            return false;
         }
         peer.asked = false;
-        let owed = if whole { std::mem::take(&mut peer.owed) } else { 0 };
         let update = update.map(|(update, structure)| {
             self.fresh.push(self.content.accept(id, update.clone(), &structure));
             if !self.beyond_base && matches!(self.listing.doc.kind(), DocKind::Record(_)) {
@@ -98,6 +117,7 @@ impl Room {
         });
         self.listing.holds(self.content.bytes());
         self.saving.add(id, 1 + owed, update);
+        true
     }
 
     /// Remembers what a peer's client counts beyond what it sent.

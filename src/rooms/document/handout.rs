@@ -16,13 +16,8 @@ impl Room {
     /// What came goes to the peers, unless the room has spoken just now; and to the store: acknowledgements follow the
     /// commit, and wait for nobody's eyes.
     pub(super) fn hand_out(&mut self) {
-        if self.breath.may_speak() || self.fresh.len() >= ROOM_FRESH_MAX {
+        if self.breath.may_speak() || self.fresh.len() + self.told.len() >= ROOM_FRESH_MAX {
             self.speak();
-        }
-        for text in std::mem::take(&mut self.told) {
-            for (id, peer) in &self.peers {
-                peer.outbox.told(*id, text.clone());
-            }
         }
         let settled = self.saving.submit();
         self.acknowledge(settled);
@@ -34,16 +29,22 @@ impl Room {
         }
     }
 
-    /// Says everything that is new: the edits, then who is where in them.
+    /// Says everything that is new: the edits, what was told beside them, then who is where in them.
     pub(super) fn speak(&mut self) {
         let edits = self.fan_out();
+        let told = std::mem::take(&mut self.told);
+        for text in &told {
+            for (id, peer) in &self.peers {
+                peer.outbox.told(*id, text.clone());
+            }
+        }
         let news = self.presence.news();
         if let Some(news) = &news {
             for (id, peer) in &self.peers {
                 peer.outbox.present(*id, news.clone());
             }
         }
-        if edits || news.is_some() {
+        if edits || !told.is_empty() || news.is_some() {
             self.breath.spoke(self.peers.len());
         }
     }
@@ -167,6 +168,9 @@ impl Room {
             if peer.hearing == Hearing::Soon || missed.is_some() {
                 peer.hearing = Hearing::Edits;
                 peer.outbox.edited(id, self.content.tail());
+            }
+            if missed.is_some() {
+                self.who(id); // presence was left out, too
             }
         }
         if let Some(made) = worked.snapshot {
