@@ -17,8 +17,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::message::{Consumer, Heard, Message, Missed, Pattern, Undelivered};
+use crate::clock::Stopwatch;
 use crate::config::limits::{
-    BUS_SUBSCRIPTION_MAX_BYTES, BUS_SUBSCRIPTIONS_MAX, BUS_UNDER_WAY_MAX, BUS_UNDER_WAY_MAX_BYTES,
+    BUS_AGAIN, BUS_AGAIN_MAX, BUS_SUBSCRIPTION_MAX_BYTES, BUS_SUBSCRIPTIONS_MAX, BUS_UNDER_WAY_MAX,
+    BUS_UNDER_WAY_MAX_BYTES,
 };
 
 /// Everybody who listens.
@@ -91,6 +93,10 @@ impl Queue {
             }
             None => waiting.closed.then_some(None),
         }
+    }
+
+    fn is_closed(&self) -> bool {
+        held(&self.waiting).closed
     }
 
     async fn next(&self) -> Option<Heard> {
@@ -215,40 +221,67 @@ impl Exchange {
     }
 }
 
-/// Hands a consumer what waits for it, in order, several at once: each of them may have to wait for the disk.
+/// Hands a consumer what waits for it, in order, several at once: each of them may have to wait for the disk. What the
+/// office cannot take now is tried again, and what is not begun yet waits meanwhile: nobody else would say it again.
 async fn attend(queue: Arc<Queue>, consumer: Arc<dyn Consumer>) {
     let mut under_way = FuturesOrdered::new();
-    let mut bytes = 0;
+    let (mut bytes, mut again) = (0, VecDeque::new());
     loop {
-        let more = under_way.len() < BUS_UNDER_WAY_MAX && bytes < BUS_UNDER_WAY_MAX_BYTES;
+        if under_way.is_empty() && !again.is_empty() {
+            tokio::time::sleep(BUS_AGAIN).await;
+            for (message, since) in std::mem::take(&mut again) {
+                under_way.push_back(begin(message, since, &consumer).await);
+            }
+        }
+        let more = again.is_empty() && under_way.len() < BUS_UNDER_WAY_MAX && bytes < BUS_UNDER_WAY_MAX_BYTES;
         tokio::select! {
-            Some(cost) = under_way.next() => bytes -= cost,
+            biased;
+            Some((message, since, ended)) = under_way.next() => match ended {
+                Err(Undelivered::Failed(_)) if since.elapsed() < BUS_AGAIN_MAX && !queue.is_closed() => {
+                    again.push_back((message, since));
+                }
+                ended => {
+                    bytes -= message.cost();
+                    if let Err(why) = ended {
+                        tracing::warn!(channel = %message.channel, %why, "a message was dropped");
+                    }
+                }
+            },
             heard = queue.next(), if more => match heard {
                 None => break,
                 Some(Heard::Missed(missed)) => consumer.missed(missed),
                 Some(Heard::Message(message)) => {
                     bytes += message.cost();
-                    // A message on which a consumer fails is lost alone.
-                    let begun = AssertUnwindSafe(consumer.begin(&message, None)).catch_unwind().await;
-                    under_way.push_back(async move {
-                        let ended = match begun {
-                            Ok(begun) => AssertUnwindSafe(begun.end()).catch_unwind().await,
-                            Err(panic) => Err(panic),
-                        };
-                        match ended {
-                            Ok(Ok(())) => {}
-                            Ok(Err(why)) => {
-                                tracing::warn!(channel = %message.channel, %why, "a message was dropped");
-                            }
-                            Err(_) => tracing::error!(channel = %message.channel, "a consumer failed"),
-                        }
-                        message.cost()
-                    });
+                    under_way.push_back(begin(message, Stopwatch::start(), &consumer).await);
                 }
             },
         }
     }
     while under_way.next().await.is_some() {}
+}
+
+/// A message, when it came, and what becomes of it.
+type UnderWay = (Message, Stopwatch, Result<(), Undelivered>);
+
+/// Lets a consumer take a message in its turn; what waits until it is done. One on which the consumer fails is lost
+/// alone.
+async fn begin(
+    message: Message,
+    since: Stopwatch,
+    consumer: &Arc<dyn Consumer>,
+) -> impl Future<Output = UnderWay> + Send + use<> {
+    let begun = AssertUnwindSafe(consumer.begin(&message, None)).catch_unwind().await;
+    async move {
+        let ended = match begun {
+            Ok(begun) => AssertUnwindSafe(begun.end()).catch_unwind().await,
+            Err(panic) => Err(panic),
+        };
+        let ended = ended.unwrap_or_else(|_| {
+            tracing::error!(channel = %message.channel, "a consumer failed");
+            Err(Undelivered::Refused("the consumer failed on it".to_owned()))
+        });
+        (message, since, ended)
+    }
 }
 
 /// One listener's ear. Dropping it ends the subscription.
@@ -355,6 +388,42 @@ mod tests {
         exchange.arrived(&Pattern::prefix("a"), &message("ab", "1"));
         assert_eq!(ear.next().await, Some(Heard::Missed(Missed::Away { since_ms: 10, until_ms: 40 })));
         assert_eq!(ear.next().await, Some(Heard::Message(message("ab", "1"))));
+    }
+
+    /// Fails three times before it takes what says "later".
+    #[derive(Default)]
+    struct Busy(Mutex<(usize, Vec<String>)>);
+
+    impl Consumer for Busy {
+        fn deliver<'a>(&'a self, message: &'a Message, _: Option<&'a str>) -> super::super::Delivery<'a> {
+            let mut state = held(&self.0);
+            let body = String::from_utf8_lossy(&message.body).into_owned();
+            let fails = body == "later" && state.0 < 3;
+            state.0 += usize::from(fails);
+            if !fails {
+                state.1.push(body);
+            }
+            let done = if fails { Err(Undelivered::Failed("the disk is full".into())) } else { Ok(()) };
+            Box::pin(std::future::ready(done))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_taken_now_is_tried_again_and_nothing_overtakes_it() {
+        let exchange = Arc::new(Exchange::default());
+        let busy = Arc::new(Busy::default());
+        let pattern = Pattern::channel("/records");
+        let _consuming = exchange.consume(std::slice::from_ref(&pattern), busy.clone()).unwrap();
+        exchange.arrived(&pattern, &message("/records", "later"));
+        tokio::task::yield_now().await;
+        exchange.arrived(&pattern, &message("/records", "2"));
+        let taken = async {
+            while held(&busy.0).1.len() < 2 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), taken).await.expect("it is taken in the end");
+        assert_eq!(held(&busy.0).1, ["later", "2"]);
     }
 
     /// Keeps what it is given, unless it says "no".

@@ -148,6 +148,8 @@ pub const SPACE_LOST_MAX: usize = 64;
 pub const SPACE_UNSAVED_MAX_BYTES: usize = 32 * MIB;
 /// One commit of a space, in bytes.
 pub const SPACE_COMMIT_MAX_BYTES: usize = 4 * MIB;
+/// Messages of one space that pass, and wait for what was said before them to be written.
+pub const SPACE_PASSING_MAX: usize = 4_096;
 /// Who joins waits at most this long until the session is on disk; then it is told that it has none.
 pub const SPACE_SESSION_WAIT: Duration = Duration::from_secs(1);
 /// Messages waiting for one slow member, in bytes: four of the largest. What waits is shared with all others.

@@ -3,9 +3,11 @@
 //! Owns reading such messages and saying them in the office's spaces. What is not understood is counted and dropped.
 //! Does not know sockets, nor who is in which room.
 
+use std::pin::Pin;
+
 use bytes::Bytes;
 
-use crate::bus::{Consumer, Delivery, Message, Pattern, Undelivered};
+use crate::bus::{Begun, Consumer, Delivery, Message, Pattern, Undelivered};
 use crate::rooms::space::{Except, Room, Say, Space, SpaceError};
 use crate::telemetry::Metrics;
 use crate::wire::emitter::{Emitted, EmitterError, decode};
@@ -46,23 +48,40 @@ impl Emitters {
 
 impl Consumer for Emitters {
     fn deliver<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Delivery<'a> {
+        Box::pin(async move { self.begin(message, id).await.end().await })
+    }
+
+    fn begin<'a>(
+        &'a self,
+        message: &'a Message,
+        id: Option<&'a str>,
+    ) -> Pin<Box<dyn Future<Output = Begun> + Send + 'a>> {
         Box::pin(async move {
-            let mut say = self.understood(message)?;
-            say.id = id.map(str::to_owned);
+            let say = match self.understood(message) {
+                Ok(say) => Say { id: id.map(str::to_owned), ..say },
+                Err(why) => return Begun::done(Err(why)),
+            };
+            let mut begun = Vec::new();
             for (space, has_room) in &self.spaces {
                 let to: Vec<Room> = say.to.iter().filter(|room| has_room(room.as_str())).cloned().collect();
-                if to.is_empty() && !say.to.is_empty() {
-                    continue;
+                if !to.is_empty() || say.to.is_empty() {
+                    begun.push(space.begin_to_say(Say { to, ..say.clone() }).await);
                 }
-                space.say(Say { to, ..say.clone() }).await.map_err(|error| match error {
-                    SpaceError::TooLarge | SpaceError::TooManyRooms => {
-                        Undelivered::Refused(error.to_string())
-                    }
-                    other => Undelivered::Failed(other.to_string()),
-                })?;
             }
-            Ok(())
+            Begun::until(async move {
+                for begun in begun {
+                    begun.map_err(unsaid)?.await.map_err(unsaid)?;
+                }
+                Ok(())
+            })
         })
+    }
+}
+
+fn unsaid(error: SpaceError) -> Undelivered {
+    match error {
+        SpaceError::TooLarge | SpaceError::TooManyRooms => Undelivered::Refused(error.to_string()),
+        other => Undelivered::Failed(other.to_string()),
     }
 }
 

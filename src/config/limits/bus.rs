@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{KIB, MIB};
+use super::{KIB, MIB, SPACE_MESSAGE_MAX_BYTES};
 
 /// Keys on the embedded bus at once: a session and a few cached answers for each person of a large office.
 pub const BUS_KEYS_MAX: usize = 100_000;
@@ -30,6 +30,8 @@ pub const BUS_FLUSH_WAIT: Duration = Duration::from_secs(5);
 pub const BUS_CHANNEL_MAX_BYTES: usize = 512;
 /// One message on a channel, in bytes: somewhat more than a client's socket takes at once.
 pub const BUS_MESSAGE_MAX_BYTES: usize = MIB;
+/// One that other servers published, in bytes: they know nothing of our bound, and what a space takes is let in.
+pub const BUS_ARRIVING_MAX_BYTES: usize = SPACE_MESSAGE_MAX_BYTES;
 /// What waits for one listener on the bus, in bytes; over it the oldest is dropped, and the listener is told.
 pub const BUS_SUBSCRIPTION_MAX_BYTES: usize = 16 * MIB;
 /// Messages of others that one consumer has under way at once: what comes while the disk writes…
@@ -68,3 +70,7 @@ pub const BUS_COPY_LIFE: Duration = Duration::from_secs(1_800);
 pub const EMITTER_ROOMS_MAX: usize = 1_024;
 /// The arguments of one such event as JSON text, in bytes: it may be longer than its short form.
 pub const EMITTER_JSON_MAX_BYTES: usize = 2 * MIB;
+/// What the office could not take from the central server is tried again after this long…
+pub const BUS_AGAIN: Duration = Duration::from_millis(500);
+/// …until it is as old as what is kept for who was away.
+pub const BUS_AGAIN_MAX: Duration = Duration::from_secs(1_800);

@@ -72,3 +72,7 @@ pub const FORUM_ELSEWHERE_BATCH: usize = 64;
 pub const FORUM_BOARDS_KEY: Duration = Duration::from_secs(600);
 /// `user_current_board:{person}`, and the same for `board_users:{board}`, which the design lets live for ever.
 pub const FORUM_CURRENT_KEY: Duration = Duration::from_secs(1_800);
+/// The forum waits this long for an answer of the central server…
+pub const FORUM_ANSWER_MAX: Duration = Duration::from_millis(300);
+/// …and does not ask again for this long when none came.
+pub const FORUM_SLOW_PAUSE: Duration = Duration::from_secs(1);

@@ -1,19 +1,26 @@
 //! The forum's keys on the bus (the published design, Redis keys).
 //!
-//! Owns their names and that nobody waits for them to be written. What others write there counts: a board's permissions
-//! and a community's partners are read whenever they are asked for.
+//! Owns their names, and that nobody waits for them to be written, nor long for them to be read. What others write
+//! there counts: a board's permissions and a community's partners are read whenever they are asked for. A central
+//! server that answers slowly is left alone for a while, and what is known here counts, as if it were away.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::forum::offices::{Letter, OfficeWord};
 use super::rules::{Rule, id};
 use crate::bus::{Bus, BusError, Kept, Message};
-use crate::config::limits::{FORUM_AUDIENCE_MAX, FORUM_MAILBOX, FORUM_WINDOW};
+use crate::clock::Stopwatch;
+use crate::config::limits::{
+    FORUM_ANSWER_MAX, FORUM_AUDIENCE_MAX, FORUM_MAILBOX, FORUM_SLOW_PAUSE, FORUM_WINDOW,
+};
 use crate::telemetry::Metrics;
 
 /// What becomes of a key.
@@ -32,6 +39,8 @@ pub(super) struct Keys {
     bus: Bus,
     metrics: Metrics,
     changes: mpsc::Sender<Due>,
+    /// When the bus was too slow the last time.
+    slow: Mutex<Option<Stopwatch>>,
 }
 
 /// What is to be done on the bus.
@@ -66,12 +75,12 @@ impl Keys {
                 }
             }
         });
-        Self { bus, metrics, changes }
+        Self { bus, metrics, changes, slow: Mutex::default() }
     }
 
     /// Only for reading.
     pub(super) fn reader(bus: Bus, metrics: Metrics) -> Self {
-        Self { bus, metrics, changes: mpsc::channel(1).0 }
+        Self { bus, metrics, changes: mpsc::channel(1).0, slow: Mutex::default() }
     }
 
     /// Writes a key some time; whoever waits for the bus, it is not the forum.
@@ -96,24 +105,37 @@ impl Keys {
 
     /// One more of a kind that a person does; how many there were in this minute, at every office that shares the bus.
     pub(super) async fn count(&self, person: &str, kind: &str) -> Option<u32> {
-        let count = self.bus.count_shared(&format!("rate_limit:{person}:{kind}"), FORUM_WINDOW).await;
+        let key = format!("rate_limit:{person}:{kind}");
+        let count = self.in_time(self.bus.count_shared(&key, FORUM_WINDOW)).await?;
         count.ok().map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// What the bus answers, if it does so in time. Nobody asks one that was slow just now.
+    async fn in_time<T>(&self, asked: impl Future<Output = T>) -> Option<T> {
+        let slow = *self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        if slow.is_some_and(|slow| slow.elapsed() < FORUM_SLOW_PAUSE) {
+            return None;
+        }
+        let answer = timeout(FORUM_ANSWER_MAX, asked).await.ok();
+        if answer.is_none() {
+            self.metrics.refuse("curia_keys_behind");
+            *self.slow.lock().unwrap_or_else(PoisonError::into_inner) = Some(Stopwatch::start());
+        }
+        answer
     }
 
     /// The rules of these boards, as far as they are known.
     pub(super) async fn rules(&self, boards: impl IntoIterator<Item = String>) -> HashMap<String, Rule> {
-        let mut rules = HashMap::new();
-        for board in boards {
-            if let Some(rule) = self.rule(&board).await {
-                rules.insert(board, rule);
-            }
-        }
-        rules
+        let boards: BTreeSet<String> = boards.into_iter().collect();
+        let found = boards.into_iter().map(|board| async move { Some((self.rule(&board).await?, board)) });
+        join_all(found).await.into_iter().flatten().map(|(rule, board)| (board, rule)).collect()
     }
 
     /// The rule of a board: the design's hash, or the same fields as the text of an object.
     pub(super) async fn rule(&self, board: &str) -> Option<Rule> {
-        let kept = self.bus.read_shared(&format!("board_permissions:{board}")).await;
+        let key = format!("board_permissions:{board}");
+        let kept = self.in_time(self.bus.read_shared(&key)).await;
+        let kept = kept.unwrap_or_else(|| self.bus.known_here(&key));
         let kept = kept.unwrap_or_else(|error| {
             tracing::warn!(%error, "a board's rule could not be read");
             None
@@ -136,8 +158,16 @@ impl Keys {
 
     /// The partners of a community that want to hear of it.
     pub(super) async fn partners(&self, community: &str) -> Vec<String> {
-        let kept = self.read(&format!("community_partners:{community}")).await;
-        let kept: Option<Value> = kept.and_then(|kept| serde_json::from_slice(&kept).ok());
+        let key = format!("community_partners:{community}");
+        let kept = self.in_time(self.bus.read_shared(&key)).await;
+        let kept = kept.unwrap_or_else(|| self.bus.known_here(&key)).unwrap_or_else(|error| {
+            tracing::warn!(%error, "a key of the forum could not be read");
+            None
+        });
+        let kept: Option<Value> = match kept {
+            Some(Kept::Text(text)) => serde_json::from_slice(&text).ok(),
+            Some(Kept::Fields(_)) | None => None,
+        };
         kept.as_ref().map(partners_in).unwrap_or_default()
     }
 
@@ -158,13 +188,6 @@ impl Keys {
         if let Err(error) = put.and(settled) {
             tracing::warn!(%error, "what the forum was told could not be kept");
         }
-    }
-
-    async fn read(&self, key: &str) -> Option<bytes::Bytes> {
-        self.bus.get_shared(key).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "a key of the forum could not be read");
-            None
-        })
     }
 }
 

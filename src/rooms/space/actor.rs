@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::answering::Passing;
 use super::crowd::{Crowd, Member};
 use super::event::{MemberId, Room, Say, SpaceEvent};
 use super::ids::Ids;
@@ -158,6 +159,7 @@ pub(super) struct Actor {
     pub(super) sessions: Sessions,
     pub(super) ids: Ids,
     pub(super) outgoing: Outgoing,
+    pub(super) passing: VecDeque<Passing>,
     /// The last number given.
     pub(super) seq: u64,
     /// The last number handed out, before which all are.
@@ -190,6 +192,7 @@ impl Actor {
             sessions: start.sessions,
             ids,
             outgoing: Outgoing::new(parts.name, start.numbers),
+            passing: VecDeque::new(),
             seq: start.seq,
             handed: start.seq,
             durable: start.seq,
@@ -233,6 +236,7 @@ impl Actor {
             batch.into_iter().for_each(|command| self.command(command, now_ms));
             self.part_cut_off(now_ms);
             self.submit(now_ms);
+            self.pass_until(self.outgoing.first_unheard());
         }
         commands.close();
         self.farewell().await;

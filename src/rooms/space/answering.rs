@@ -8,9 +8,18 @@ use super::kept::{Kept, Spared};
 use super::outgoing::SaidReply;
 use super::{SpaceError, joining};
 use crate::config::limits::{
-    SPACE_ID_MAX_BYTES, SPACE_MESSAGE_MAX_BYTES, SPACE_TARGETS_MAX, SPACE_UNSAVED_MAX_BYTES,
+    SPACE_ID_MAX_BYTES, SPACE_MESSAGE_MAX_BYTES, SPACE_PASSING_MAX, SPACE_TARGETS_MAX,
+    SPACE_UNSAVED_MAX_BYTES,
 };
 use crate::rooms::Frames;
+
+/// What is not kept, and waits for what was said before it to be heard.
+pub(super) struct Passing {
+    /// The last number given before it.
+    after: u64,
+    say: Say,
+    reply: SaidReply,
+}
 
 impl Actor {
     /// Does one thing that is asked.
@@ -70,9 +79,18 @@ impl Actor {
                 self.outgoing.add(kept, reply);
             }
             None => {
-                let reached = self.pass(say);
-                let _ = reply.send(Ok(Said { seq: None, reached, repeated: false }));
+                self.passing.push_back(Passing { after: self.seq, say, reply });
+                self.pass_until(self.outgoing.first_unheard());
             }
+        }
+    }
+
+    /// Hands out what passes, as far as no kept message before it is still to be heard. `unheard`: the first of those.
+    pub(super) fn pass_until(&mut self, unheard: Option<u64>) {
+        let is_due = |passing: &Passing| unheard.is_none_or(|unheard| passing.after < unheard);
+        while let Some(Passing { say, reply, .. }) = self.passing.pop_front_if(|passing| is_due(passing)) {
+            let reached = self.pass(say);
+            let _ = reply.send(Ok(Said { seq: None, reached, repeated: false }));
         }
     }
 
@@ -86,6 +104,9 @@ impl Actor {
         let id = say.id.as_ref().map_or(0, String::len);
         if bytes > SPACE_MESSAGE_MAX_BYTES || id > SPACE_ID_MAX_BYTES {
             return Err(SpaceError::TooLarge);
+        }
+        if !say.keep && self.passing.len() >= SPACE_PASSING_MAX {
+            return Err(SpaceError::Busy);
         }
         if say.keep && (self.outgoing.bytes() + bytes > SPACE_UNSAVED_MAX_BYTES || self.outgoing.is_stuck()) {
             return Err(SpaceError::Busy);
@@ -118,7 +139,7 @@ impl Actor {
         }
     }
 
-    /// A message that passes goes out at once.
+    /// A message that passes goes out.
     fn pass(&mut self, say: Say) -> usize {
         let except = self.spared(&say.except);
         let event = Arc::new(SpaceEvent {

@@ -62,6 +62,7 @@ impl Actor {
     /// A message survives this program: from here on it is heard, now and by who comes back.
     fn hand_out(&mut self, pending: Pending) -> Heard {
         let Pending { kept, replies } = pending;
+        self.pass_until(Some(kept.seq));
         let event = kept.event(self.parts.name);
         let seq = kept.seq;
         self.handed = seq;

@@ -128,6 +128,12 @@ impl Outgoing {
         self.burnt.len() >= COMMIT_ROWS_MAX
     }
 
+    /// The first message that was said and not handed out yet.
+    pub(super) fn first_unheard(&self) -> Option<u64> {
+        let flying = self.flights.iter().find_map(|flight| flight.messages.first());
+        flying.or_else(|| self.queue.front()).map(|pending| pending.kept.seq)
+    }
+
     /// Whether nothing is under way.
     pub(super) fn is_done(&self) -> bool {
         self.queue.is_empty() && self.flights.is_empty()
