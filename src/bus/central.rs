@@ -50,6 +50,8 @@ pub(super) struct Central {
     lost_data_ms: AtomicU64,
     /// Keys were not put: they have to be put again.
     pub(super) owing: AtomicBool,
+    /// Held while a copy is changed by what is known of another one.
+    copies: Mutex<()>,
     clock: Clock,
     metrics: Metrics,
 }
@@ -84,6 +86,7 @@ impl Central {
             marked: AtomicBool::new(false),
             lost_data_ms: AtomicU64::new(0),
             owing: AtomicBool::new(true),
+            copies: Mutex::default(),
             clock,
             metrics,
         };
@@ -101,6 +104,11 @@ impl Central {
 
     pub(super) fn is_configured(&self) -> bool {
         self.url.borrow().is_some()
+    }
+
+    /// Nobody else changes copies of shared keys while this is held; not to be held for long.
+    pub(super) fn changing_copies(&self) -> MutexGuard<'_, ()> {
+        held(&self.copies)
     }
 
     /// Another server, or none.
@@ -207,6 +215,7 @@ impl Central {
             let Some(central) = central.upgrade() else { return };
             match news {
                 News::Lost => dead.notify_one(),
+                News::Refused => central.metrics.refuse("publication_not_said"),
                 News::Message(pattern, message) => {
                     if held(&central.echoes).take(&pattern, &message) {
                         return;
@@ -340,4 +349,18 @@ fn state_of(url: Option<&CentralUrl>, now_ms: u64) -> BusState {
 /// A lock's content, also after a panic elsewhere: what is behind these locks is never half changed.
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_published_and_is_dropped_is_counted() {
+        let metrics = Metrics::new();
+        let central = Central::new(None, "office", Arc::default(), Clock::manual(1), metrics.clone());
+        central.ear(&Arc::default())(News::Refused);
+        let counted = "townhall_refused_total{reason=\"publication_not_said\"} 1";
+        assert!(metrics.text().unwrap().contains(counted));
+    }
 }

@@ -39,7 +39,10 @@ impl Bus {
         let said = if central.is_configured() { central.read(key).await } else { None };
         let copy = self.copy(key)?;
         let ours = |copy: &Copy| matches!(copy.kind, OWN | OWN_FIELDS);
-        let owed = matches!((&said, &copy), (Some(None), Some(copy)) if ours(copy)) && self.is_owed().await;
+        let owed = match (&said, &copy) {
+            (Some(None), Some(copy)) if ours(copy) => copy.owed || self.is_owed().await,
+            _ => false,
+        };
         match (said, copy) {
             // Nobody to ask, or the server does not know it yet.
             (None, copy) => Ok(copy.and_then(kept)),
@@ -52,15 +55,19 @@ impl Bus {
                         Kept::Text(text) => (SEEN, text.clone()),
                         Kept::Fields(fields) => (SEEN_FIELDS, written(pairs(fields))),
                     };
-                    if let Err(error) =
-                        self.keep(key, &Copy { kind, until_ms: 0, value }, Some(BUS_COPY_LIFE))
-                    {
-                        tracing::debug!(%error, "a key was not copied");
-                    }
+                    self.keep_seen(key, &Copy::new(kind, 0, value), BUS_COPY_LIFE);
                 }
                 Ok(Some(said))
             }
         }
+    }
+
+    /// What is known here of a key that other servers may have put, without asking anybody.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn known_here(&self, key: &str) -> Result<Option<Kept>, BusError> {
+        Ok(self.copy(key)?.and_then(kept))
     }
 
     /// Puts fields of a key that other servers read too, for ever.
@@ -70,13 +77,12 @@ impl Bus {
     pub async fn put_fields(&self, key: &str, fields: &[(String, Bytes)]) -> Result<(), BusError> {
         let mut sorted = fields.to_vec();
         sorted.sort_unstable();
-        self.keep(key, &Copy { kind: OWN_FIELDS, until_ms: 0, value: written(pairs(&sorted)) }, None)?;
+        let copy = Copy::owed(OWN_FIELDS, 0, written(pairs(&sorted)));
+        self.keep(key, &copy, None)?;
         let central = &self.0.central;
         if central.is_configured() {
             let put = central.with(|mut sender| async move { sender.put_fields(key, fields, None).await });
-            if put.await.is_none() {
-                central.owing.store(true, Ordering::Release);
-            }
+            self.was_put(key, &copy, put.await.is_some());
         }
         Ok(())
     }
@@ -141,7 +147,7 @@ impl Bus {
         let until_ms = before.map_or_else(|| until(&self.0.clock, window), |copy| copy.until_ms);
         let value = Bytes::from(count.to_string());
         let left = Duration::from_millis(until_ms.saturating_sub(now_ms));
-        self.keep(key, &Copy { kind: COUNT, until_ms, value }, Some(left))?;
+        self.keep(key, &Copy::new(COUNT, until_ms, value), Some(left))?;
         Ok(count)
     }
 
@@ -164,7 +170,7 @@ impl Bus {
         }
         let lists = [ours.here.as_slice(), &[String::new()], &ours.gone].concat();
         let value = written(lists.iter().map(String::as_bytes));
-        self.keep(key, &Copy { kind: OWN_MEMBERS, until_ms: until(&self.0.clock, life), value }, Some(life))
+        self.keep(key, &Copy::new(OWN_MEMBERS, until(&self.0.clock, life), value), Some(life))
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::config::limits::{BUS_CHANNEL_MAX_BYTES, BUS_MESSAGE_MAX_BYTES};
+use crate::config::limits::{BUS_ARRIVING_MAX_BYTES, BUS_CHANNEL_MAX_BYTES, BUS_MESSAGE_MAX_BYTES};
 
 /// Something published: bytes on a channel, exactly as the publisher gave them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,12 @@ impl Message {
             return Err(PublishError::TooLarge);
         }
         Ok(Self { channel: channel.into(), body })
+    }
+
+    /// A message that another server published, which may be larger than one of ours. `None`: it is beyond every bound.
+    pub(super) fn arriving(channel: &str, body: Bytes) -> Option<Self> {
+        let fits = is_channel(channel) && body.len() <= BUS_ARRIVING_MAX_BYTES;
+        fits.then(|| Self { channel: channel.into(), body })
     }
 
     /// Bytes it takes while it waits somewhere.

@@ -22,7 +22,7 @@ use townhall::faces::sio::{
     Accepted, Arguments, Dialect, Hello, Later, Origins, Peer, Reason, Refused, Said, Sio, SioOptions,
     websocket_echo,
 };
-use townhall::rooms::space::{OldRooms, Space, SpaceOptions};
+use townhall::rooms::space::{OldRooms, Room, Space, SpaceOptions};
 use townhall::telemetry::Metrics;
 
 /// The namespaces of the suites.
@@ -65,7 +65,7 @@ impl Dialect for Echo {
         })
     }
 
-    fn joined<'a>(&'a self, peer: &'a Peer, _recovered: bool) -> Later<'a, ()> {
+    fn joined<'a>(&'a self, peer: &'a Peer, _recovered: bool, _: Vec<Room>) -> Later<'a, ()> {
         Box::pin(async move {
             let (peer, auth) = (peer.clone(), peer.state::<String>().cloned().unwrap_or_default());
             tokio::spawn(async move {

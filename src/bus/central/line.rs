@@ -27,6 +27,8 @@ use crate::config::{CentralUrl, Layout};
 pub(super) enum News {
     /// A message, and the pattern in whose name it came.
     Message(Pattern, Message),
+    /// A message that is beyond every bound was dropped.
+    Refused,
     /// The line is dead.
     Lost,
 }
@@ -261,9 +263,13 @@ fn tell(ear: &Ear, pattern: Option<&[u8]>, channel: &[u8], body: Bytes) {
         Some(glob) => unglob(glob).map(|start| Pattern::prefix(&start)),
     };
     let Some(pattern) = pattern else { return };
-    match Message::new(channel, body) {
-        Ok(message) => ear(News::Message(pattern, message)),
-        Err(why) => tracing::warn!(%why, "a message of another server was dropped"),
+    let bytes = body.len();
+    match Message::arriving(channel, body) {
+        Some(message) => ear(News::Message(pattern, message)),
+        None => {
+            tracing::warn!(bytes, "a message of another server, or its channel's name, was too large");
+            ear(News::Refused);
+        }
     }
 }
 
@@ -299,7 +305,27 @@ fn knows_no_resp3(error: &RedisError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+    use crate::config::limits::{BUS_ARRIVING_MAX_BYTES, BUS_CHANNEL_MAX_BYTES, BUS_MESSAGE_MAX_BYTES};
+
+    #[test]
+    fn what_others_publish_may_be_larger_than_ours_and_what_is_too_large_is_told() {
+        let heard: Arc<Mutex<Vec<Option<usize>>>> = Arc::default();
+        let notes = heard.clone();
+        let ear: Ear = Arc::new(move |news| match news {
+            News::Message(_, message) => notes.lock().unwrap().push(Some(message.body.len())),
+            News::Refused => notes.lock().unwrap().push(None),
+            News::Lost => unreachable!(),
+        });
+        for bytes in [BUS_MESSAGE_MAX_BYTES + 1, BUS_ARRIVING_MAX_BYTES, BUS_ARRIVING_MAX_BYTES + 1] {
+            tell(&ear, None, b"/records", vec![b'x'; bytes].into());
+        }
+        tell(&ear, Some(b"a*"), &[b'a'; BUS_CHANNEL_MAX_BYTES + 1], Bytes::new());
+        let wanted = [Some(BUS_MESSAGE_MAX_BYTES + 1), Some(BUS_ARRIVING_MAX_BYTES), None, None];
+        assert_eq!(*heard.lock().unwrap(), wanted);
+    }
 
     #[test]
     fn a_prefix_survives_the_way_to_the_server_and_back() {

@@ -61,12 +61,19 @@ impl Sender {
         value: &[u8],
         life: Option<Duration>,
     ) -> Result<(), Why> {
-        let mut command = redis::cmd("SET");
-        command.arg(key).arg(value);
-        if let Some(life) = life {
-            command.arg("PX").arg(u64::try_from(life.as_millis()).unwrap_or(u64::MAX).max(1));
-        }
-        self.ask(&command).await
+        self.ask(&setting(key, value, life)).await
+    }
+
+    /// The same where nothing lies; what lies there stays.
+    pub(in crate::bus) async fn set_new(
+        &mut self,
+        key: &str,
+        value: &[u8],
+        life: Option<Duration>,
+    ) -> Result<(), Why> {
+        let mut command = setting(key, value, life);
+        command.arg("NX");
+        self.ask::<Value>(&command).await.map(drop)
     }
 
     pub(in crate::bus) async fn delete(&mut self, key: &str) -> Result<bool, Why> {
@@ -107,6 +114,17 @@ impl Sender {
         }
         put.ignore();
         self.change(key, &mut all, life).await
+    }
+
+    /// The same where nothing lies; what lies there stays.
+    pub(in crate::bus) async fn put_new_fields(
+        &mut self,
+        key: &str,
+        fields: &[(String, Bytes)],
+        life: Option<Duration>,
+    ) -> Result<(), Why> {
+        // In two steps: what does it in one needs commands that a user of little rights does not have.
+        if self.exists(key).await? { Ok(()) } else { self.put_fields(key, fields, life).await }
     }
 
     /// Takes members out of a set and brings others in.
@@ -179,6 +197,15 @@ impl Sender {
             }
         }
     }
+}
+
+fn setting(key: &str, value: &[u8], life: Option<Duration>) -> Cmd {
+    let mut command = redis::cmd("SET");
+    command.arg(key).arg(value);
+    if let Some(life) = life {
+        command.arg("PX").arg(u64::try_from(life.as_millis()).unwrap_or(u64::MAX).max(1));
+    }
+    command
 }
 
 pub(super) async fn within<T>(

@@ -152,8 +152,10 @@ impl Forum {
     /// The boards that somebody who comes into these rooms is put on.
     pub(super) fn boards_of(&self, claims: &Claims, rooms: &[String], now_ms: u64) -> Vec<String> {
         let (_, places) = Places::in_rooms(rooms);
-        let kept = self.places.of(claims, now_ms).into_iter().flat_map(|places| &places.boards);
-        places.boards.iter().chain(kept).map(|board| board.id.clone()).collect()
+        let kept = self.places.of(claims, now_ms);
+        let wanted = kept.into_iter().flat_map(|kept| kept.all_wanted().map(|(board, _)| board));
+        let kept = kept.into_iter().flat_map(|kept| &kept.boards);
+        places.boards.iter().chain(kept).chain(wanted).map(|board| board.id.clone()).collect()
     }
 
     /// A client said something.

@@ -35,7 +35,7 @@ use crate::config::Curia as Config;
 
 use crate::faces::sio::{Accepted, Dialect, Hello, Later, Peer, Reason, Refused, Said};
 use crate::faces::{FORUM_CHANNEL, FORUM_PEOPLE_CHANNEL};
-use crate::rooms::space::{OldRooms, Since, Space, SpaceError};
+use crate::rooms::space::{OldRooms, Room, Since, Space, SpaceError};
 use crate::telemetry::Metrics;
 
 /// How the forum's space is opened.
@@ -169,13 +169,13 @@ impl Curia {
         let spoke = rooms.iter().any(|room| Words::is_published(room));
         let words = if spoke { Words::Published } else { Words::Deployed };
         let keys = Keys::reader(self.face.bus.clone(), self.face.metrics.clone());
-        let mut old = Vec::new();
-        for room in rooms {
-            let Some((spoken, board)) = Words::board_of(&room) else { continue };
-            if spoken == words && Rule::admits(keys.rule(&board).await.as_ref(), claims).is_ok() {
-                old.push(room);
-            }
-        }
+        let boards = rooms.iter().filter_map(|room| Some(Words::board_of(room)?.1));
+        let rules = keys.rules(boards).await;
+        let may_enter = |room: &String| {
+            let Some((spoken, board)) = Words::board_of(room) else { return false };
+            spoken == words && Rule::admits(rules.get(&board), claims).is_ok()
+        };
+        let old = rooms.into_iter().filter(may_enter).collect();
         (words, old)
     }
 }
@@ -196,7 +196,7 @@ impl Dialect for Curia {
         })
     }
 
-    fn joined<'a>(&'a self, peer: &'a Peer, recovered: bool) -> Later<'a, ()> {
+    fn joined<'a>(&'a self, peer: &'a Peer, recovered: bool, _: Vec<Room>) -> Later<'a, ()> {
         Box::pin(async move {
             let Some(guest) = peer.state::<Guest>() else { return };
             let mut rooms = guest.own.clone();

@@ -96,8 +96,12 @@ impl Bots {
         let (room, turns) = (config.channel.clone(), self.turns(&config.server));
         let bot = if keep { self.bot(config) } else { Arc::new(self.make(config)) };
         let bots = self.clone();
+        // Tasks begin in any order: which message comes next is settled here.
+        let line = bot.stand_in_line();
         tokio::spawn(async move {
             let said = async {
+                // In line first, so that one bot's many messages leave the other bots of its homeserver their turns.
+                let _next = line.front().await;
                 let _turn = turns.acquire().await;
                 bot.say(&body).await
             };

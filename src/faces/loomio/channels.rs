@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sha2::{Digest, Sha256};
 
 use super::LoomioFace;
-use super::standing::Standing;
+use super::standing::{NOTICE, Standing};
 use crate::auth::Grant;
 use crate::config::limits::{CHANNEL_GRANT_TICK, CHANNEL_WATCH_TICKS};
 use crate::faces::sio::{Accepted, Dialect, Hello, Later, Peer, Reason, Refused, Said};
@@ -27,9 +27,11 @@ pub(super) struct Channels {
 
 /// A token that somebody is here with.
 struct Watched {
-    members: Vec<MemberId>,
-    /// The rooms it opened when last looked at; `None`: nobody knew it, whatever rooms an old session has.
-    rooms: Option<Vec<Room>>,
+    /// Everybody who is here with it, and the rooms that each is in besides the one of everybody, in order: those that
+    /// the token opened when it came, and those of an old session.
+    members: Vec<(MemberId, Vec<Room>)>,
+    /// Whether it opened rooms when last looked at; otherwise nobody knew it, whatever rooms an old session has.
+    opens: bool,
     /// When what stands behind it has had its time, as far as that is known.
     until_ms: Option<u64>,
     local: bool,
@@ -41,11 +43,41 @@ struct Watched {
     seen_ms: u64,
 }
 
+/// A member that has to go into rooms and out of others.
+struct Move {
+    member: MemberId,
+    entered: Vec<Room>,
+    left: Vec<Room>,
+}
+
+impl Watched {
+    fn joined(&mut self, member: MemberId, mut rooms: Vec<Room>) {
+        rooms.retain(|room| room.as_str() != NOTICE);
+        rooms.sort_unstable();
+        self.members.push((member, rooms));
+    }
+
+    /// Everybody is to be in these rooms, and in no others.
+    fn bring_in_line(&mut self, mut rooms: Vec<Room>) -> Vec<Move> {
+        rooms.sort_unstable();
+        let without = |all: &[Room], these: &[Room]| {
+            all.iter().filter(|room| these.binary_search(room).is_err()).cloned().collect()
+        };
+        let mut moves = Vec::new();
+        for (member, is_in) in self.members.iter_mut().filter(|(_, is_in)| *is_in != rooms) {
+            let (entered, left) = (without(&rooms, is_in), without(is_in, &rooms));
+            is_in.clone_from(&rooms);
+            moves.push(Move { member: *member, entered, left });
+        }
+        moves
+    }
+}
+
 /// What is found again of a connection.
 struct Badge {
     token: Arc<str>,
     local: bool,
-    rooms: Option<Vec<Room>>,
+    opens: bool,
     until_ms: Option<u64>,
     grant: Option<Grant>,
 }
@@ -62,20 +94,24 @@ impl Dialect for Channels {
         })
     }
 
-    fn joined<'a>(&'a self, peer: &'a Peer, _recovered: bool) -> Later<'a, ()> {
+    fn joined<'a>(&'a self, peer: &'a Peer, _recovered: bool, rooms: Vec<Room>) -> Later<'a, ()> {
         if let Some(badge) = peer.state::<Badge>().filter(|badge| !badge.token.is_empty()) {
             let mut here = self.here();
             let watched = here.entry(badge.token.clone()).or_insert_with(|| Watched {
                 members: Vec::new(),
-                rooms: badge.rooms.clone(),
+                opens: badge.opens,
                 until_ms: badge.until_ms,
                 local: badge.local,
                 grant: badge.grant.clone(),
                 missed: false,
                 seen_ms: 0,
             });
-            watched.members.push(peer.member());
-            // The newest look counts for this member; the next one brings all of them in line.
+            watched.joined(peer.member(), rooms);
+            // The newest look counts; the next one brings everybody in line.
+            if badge.opens {
+                (watched.opens, watched.until_ms) = (true, badge.until_ms);
+                watched.grant = badge.grant.clone();
+            }
             watched.missed = false;
             watched.seen_ms = self.face.clock.now_ms();
         }
@@ -91,7 +127,7 @@ impl Dialect for Channels {
         if let Some(badge) = peer.state::<Badge>() {
             let mut here = self.here();
             if let Some(watched) = here.get_mut(&badge.token) {
-                watched.members.retain(|member| *member != peer.member());
+                watched.members.retain(|(member, _)| *member != peer.member());
                 if watched.members.is_empty() {
                     here.remove(&badge.token);
                 }
@@ -115,11 +151,10 @@ impl Channels {
             _ if self.face.options.keep_rooms => OldRooms::Kept,
             _ => OldRooms::Dropped,
         };
-        let (rooms, until_ms, grant) = match &standing {
-            Standing::Known(rooms, until_ms) => (Some(rooms.clone()), *until_ms, None),
-            Standing::Ours(rooms, grant) => (Some(rooms.clone()), None, Some(grant.clone())),
-            Standing::Ended => (Some(Vec::new()), None, None),
-            Standing::Missing | Standing::Unsure => (None, None, None),
+        let (opens, until_ms, grant) = match &standing {
+            Standing::Known(rooms, until_ms) => (!rooms.is_empty(), *until_ms, None),
+            Standing::Ours(rooms, grant) => (!rooms.is_empty(), None, Some(grant.clone())),
+            Standing::Ended | Standing::Missing | Standing::Unsure => (false, None, None),
         };
         Accepted {
             space: self.space.clone(),
@@ -127,7 +162,7 @@ impl Channels {
             person: (!token.is_empty()).then(|| person(&token)),
             recover: true,
             old_rooms,
-            state: Arc::new(Badge { token: token.into(), local, rooms, until_ms, grant }),
+            state: Arc::new(Badge { token: token.into(), local, opens, until_ms, grant }),
         }
     }
 
@@ -152,13 +187,11 @@ impl Channels {
         let mut leaving = Vec::new();
         for watched in self.here().values_mut() {
             if watched.grant.as_ref().is_some_and(|grant| !grant.holds()) {
-                watched.grant = None;
-                leaving.push((watched.members.clone(), watched.rooms.replace(Vec::new())));
+                (watched.grant, watched.opens) = (None, false);
+                leaving.extend(watched.bring_in_line(Vec::new()));
             }
         }
-        for (members, rooms) in leaving {
-            self.leave(&members, rooms.unwrap_or_default()).await;
-        }
+        self.go(leaving).await;
     }
 
     async fn look_again(&self) {
@@ -197,7 +230,7 @@ impl Channels {
             let had_rooms = |watched: &Watched| {
                 let aged = watched.until_ms.is_some_and(|until_ms| until_ms <= now_ms);
                 let forgotten = lost_ms.is_some_and(|lost_ms| watched.seen_ms <= lost_ms);
-                !aged && !forgotten && watched.rooms.as_ref().is_some_and(|rooms| !rooms.is_empty())
+                !aged && !forgotten && watched.opens
             };
             let lost = gone.iter().filter(|token| here.get(*token).is_some_and(had_rooms)).count();
             if lost > 1 && known == 0 {
@@ -207,42 +240,38 @@ impl Channels {
             for token in gone {
                 let Some(watched) = here.get_mut(token) else { continue };
                 if had_rooms(watched) && std::mem::replace(&mut watched.missed, true) {
-                    leaving.push((watched.members.clone(), watched.rooms.replace(Vec::new())));
+                    watched.opens = false;
+                    leaving.extend(watched.bring_in_line(Vec::new()));
                 }
             }
         }
-        for (members, rooms) in leaving {
-            self.leave(&members, rooms.unwrap_or_default()).await;
-        }
+        self.go(leaving).await;
     }
 
     async fn bring_in_line(&self, token: &Arc<str>, rooms: Vec<Room>, until_ms: Option<u64>) {
-        let (members, entered, left) = {
+        let moves = {
             let mut here = self.here();
             let Some(watched) = here.get_mut(token) else { return };
-            (watched.missed, watched.until_ms) = (false, until_ms);
+            (watched.missed, watched.until_ms, watched.opens) = (false, until_ms, !rooms.is_empty());
             watched.seen_ms = self.face.clock.now_ms();
-            if watched.rooms.as_ref() == Some(&rooms) {
-                return;
-            }
-            let before = watched.rooms.replace(rooms.clone()).unwrap_or_default();
-            let entered: Vec<_> = rooms.iter().filter(|room| !before.contains(room)).cloned().collect();
-            let left: Vec<_> = before.into_iter().filter(|room| !rooms.contains(room)).collect();
-            (watched.members.clone(), entered, left)
+            watched.bring_in_line(rooms)
         };
-        for member in &members {
-            self.space.enter(*member, entered.clone()).await;
-        }
-        self.leave(&members, left).await;
+        self.go(moves).await;
     }
 
-    async fn leave(&self, members: &[MemberId], rooms: Vec<Room>) {
-        if rooms.is_empty() {
-            return;
+    async fn go(&self, moves: Vec<Move>) {
+        let leaving = moves.iter().filter(|one| !one.left.is_empty()).count();
+        if leaving > 0 {
+            tracing::info!(members = leaving, "a membership ended: rooms are left");
         }
-        tracing::info!(members = members.len(), rooms = rooms.len(), "a membership ended: rooms are left");
-        for member in members {
-            self.space.exit(*member, rooms.clone()).await;
+        for Move { member, entered, left } in moves {
+            // First out: who was in many rooms may find no place in others before.
+            if !left.is_empty() {
+                self.space.exit(member, left).await;
+            }
+            if !entered.is_empty() {
+                self.space.enter(member, entered).await;
+            }
         }
     }
 
@@ -257,4 +286,56 @@ fn person(token: &str) -> Arc<str> {
     let hash = Sha256::digest(token.as_bytes());
     let hex: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("channel-{hex}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::rooms::space::{Join, SpaceOptions, SpaceOutbox};
+    use crate::telemetry::Metrics;
+
+    fn rooms(names: &str) -> Vec<Room> {
+        names.split_whitespace().map(|name| Room::new(name).unwrap()).collect()
+    }
+
+    async fn member(space: &Space, metrics: &Metrics) -> MemberId {
+        let (outbox, old_rooms) = (SpaceOutbox::new(metrics), OldRooms::Dropped);
+        let join = Join { outbox, person: None, rooms: Vec::new(), since: None, recover: false, old_rooms };
+        space.join(join).await.unwrap().member
+    }
+
+    #[tokio::test]
+    async fn every_member_leaves_the_rooms_it_is_really_in_however_it_came_there() {
+        let metrics = Metrics::new();
+        let space = Space::open("test", None, Clock::real(), metrics.clone(), SpaceOptions::default()).await;
+        let space = space.unwrap();
+        let (old, new) = (member(&space, &metrics).await, member(&space, &metrics).await);
+        let mut watched = Watched {
+            members: Vec::new(),
+            opens: false,
+            until_ms: None,
+            local: true,
+            grant: None,
+            missed: false,
+            seen_ms: 0,
+        };
+        // One brings rooms of an old session while nobody knows the token, one comes when it opens others.
+        watched.joined(old, rooms("user-1 notice group-2 group-1"));
+        watched.joined(new, rooms("notice group-1 user-1"));
+        let said = |moves: Vec<Move>| -> Vec<_> {
+            let all = |rooms: Vec<Room>| rooms.iter().map(Room::as_str).collect::<Vec<_>>().join(" ");
+            moves.into_iter().map(|one| (one.member, all(one.entered), all(one.left))).collect()
+        };
+        let (none, text) = (String::new, str::to_owned);
+        assert_eq!(said(watched.bring_in_line(rooms("group-1 user-1"))), [(old, none(), text("group-2"))]);
+        assert_eq!(said(watched.bring_in_line(rooms("user-1 group-1"))), []);
+        let moved = watched.bring_in_line(rooms("group-3 user-1"));
+        let wanted = [old, new].map(|member| (member, text("group-3"), text("group-1")));
+        assert_eq!(said(moved), wanted);
+        let left = said(watched.bring_in_line(Vec::new()));
+        let wanted = [old, new].map(|member| (member, none(), text("group-3 user-1")));
+        assert_eq!(left, wanted, "not the notices");
+        space.stop().await;
+    }
 }

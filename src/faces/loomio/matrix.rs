@@ -3,8 +3,10 @@
 //! Owns the calls to a homeserver (Loomio's channel server) and their repetition. Does not know where messages come
 //! from. Nothing here is ever logged but the room's name and what went wrong.
 
+use std::sync::PoisonError;
+
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 
 use crate::clock::Clock;
 use crate::config::limits::{MATRIX_DEADLINE, MATRIX_PAUSE, MATRIX_PAUSE_MAX, MATRIX_TRIES};
@@ -46,6 +48,23 @@ pub(super) struct Bot {
     clock: Clock,
     /// The room once it is known and joined; whoever holds the lock speaks.
     room: Mutex<Speaking>,
+    /// Ends with the message that stands last in line.
+    last: std::sync::Mutex<oneshot::Receiver<()>>,
+}
+
+/// A message's place among those of one bot.
+pub(super) struct InLine {
+    before: oneshot::Receiver<()>,
+    /// Dropped when it is over: then the next one comes.
+    over: oneshot::Sender<()>,
+}
+
+impl InLine {
+    /// Waits until those before are over, said or given up. The next one comes when what is returned is dropped.
+    pub(super) async fn front(self) -> oneshot::Sender<()> {
+        let _ = self.before.await;
+        self.over
+    }
 }
 
 #[derive(Default)]
@@ -56,10 +75,18 @@ struct Speaking {
 
 impl Bot {
     pub(super) fn new(config: Config, outbound: Outbound, clock: Clock) -> Self {
-        Self { config, outbound, clock, room: Mutex::default() }
+        let (_, nobody) = oneshot::channel();
+        Self { config, outbound, clock, room: Mutex::default(), last: std::sync::Mutex::new(nobody) }
     }
 
-    /// Says something, joining first. One message at a time, so that they arrive in order.
+    /// Takes the place behind all messages that stand in line now.
+    pub(super) fn stand_in_line(&self) -> InLine {
+        let (over, last) = oneshot::channel();
+        let mut now_last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        InLine { before: std::mem::replace(&mut *now_last, last), over }
+    }
+
+    /// Says something, joining first. One message at a time.
     pub(super) async fn say(&self, body: &Value) -> Result<(), MatrixError> {
         let mut speaking = self.room.lock().await;
         speaking.said += 1;

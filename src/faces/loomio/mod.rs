@@ -23,7 +23,7 @@ use crate::bus::{Bus, BusError, Consuming, LookedUp};
 use crate::clock::Clock;
 use crate::config::Loomio;
 use crate::faces::sio::{Accepted, Dialect, Hello, Later, Peer, Reason, Refused, Said};
-use crate::rooms::space::Space;
+use crate::rooms::space::{Room, Space};
 use crate::telemetry::Metrics;
 use channels::Channels;
 
@@ -112,9 +112,9 @@ impl Dialect for LoomioChannels {
         }
     }
 
-    fn joined<'a>(&'a self, peer: &'a Peer, recovered: bool) -> Later<'a, ()> {
+    fn joined<'a>(&'a self, peer: &'a Peer, recovered: bool, rooms: Vec<Room>) -> Later<'a, ()> {
         match self.0.open.get() {
-            Some(channels) => channels.joined(peer, recovered),
+            Some(channels) => channels.joined(peer, recovered, rooms),
             None => Box::pin(std::future::ready(())),
         }
     }

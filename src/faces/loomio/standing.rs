@@ -13,7 +13,7 @@ use crate::config::limits::{BUS_KEY_MAX_BYTES, LOOMIO_MEMBER_GROUPS_MAX};
 use crate::rooms::space::Room;
 
 /// The room of everybody.
-const NOTICE: &str = "notice";
+pub(super) const NOTICE: &str = "notice";
 
 /// Whether Loomio has rooms of this name (Loomio's channel server).
 #[must_use]

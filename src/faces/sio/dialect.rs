@@ -31,9 +31,10 @@ pub trait Dialect: Send + Sync + 'static {
     /// next one is asked.
     fn connect<'a>(&'a self, hello: Hello<'a>) -> Later<'a, Option<Result<Accepted, Refused>>>;
 
-    /// Somebody came in, and has been told so.
-    fn joined<'a>(&'a self, peer: &'a Peer, recovered: bool) -> Later<'a, ()> {
-        let _ = (peer, recovered);
+    /// Somebody came in, and has been told so. `rooms`: those it is in now, also those of a session that it took up
+    /// again.
+    fn joined<'a>(&'a self, peer: &'a Peer, recovered: bool, rooms: Vec<Room>) -> Later<'a, ()> {
+        let _ = (peer, recovered, rooms);
         Box::pin(std::future::ready(()))
     }
 
@@ -234,7 +235,9 @@ impl Peer {
         self.0.state.downcast_ref()
     }
 
-    /// Says something to this client only. It passes: who is away does not hear it later.
+    /// Says something to this client only. It passes: who is away does not hear it later. The last argument has to be
+    /// there and be no text: a client that can take its session up again would take that text, or the name, for an
+    /// offset.
     pub fn emit(&self, name: &str, arguments: &Arguments) {
         let Some(session) = self.session() else { return };
         session.say(&arguments.attachments, |out| {

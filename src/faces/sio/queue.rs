@@ -246,8 +246,6 @@ impl Queue {
     /// An event's frames: made by the first of its readers, the same bytes for all others.
     fn frame(&self, member: MemberId, event: &SpaceEvent) -> Option<Bytes> {
         let (_, namespace) = self.members.iter().find(|(of, _)| *of == member)?;
-        // The client takes the last text of any event for an offset.
-        let offset = event.offset.as_ref().or(event.after.as_ref().filter(|_| event.body.ends_with(b"\"")));
         let made = || {
             message(&event.attachments, |out| {
                 encode_event(
@@ -256,7 +254,7 @@ impl Queue {
                         namespace,
                         name: &event.name,
                         arguments: &event.body,
-                        offset: offset.map(|offset| &**offset),
+                        offset: offset(event),
                         attachments: event.attachments.len(),
                         id: None,
                     },
@@ -267,6 +265,14 @@ impl Queue {
     }
 }
 
+/// What goes along as an event's offset. A client takes the last text of any event for one, be it an argument or, where
+/// there is none, the event's own name: then a message that passes has to bring the right one.
+fn offset(event: &SpaceEvent) -> Option<&str> {
+    let last = event.body.trim_ascii_end().last();
+    let ends_in_text = last.is_none_or(|last| *last == b'"');
+    event.offset.as_deref().or(event.after.as_deref().filter(|_| ends_in_text))
+}
+
 impl From<Closed> for Reason {
     fn from(closed: Closed) -> Self {
         match closed {
@@ -274,6 +280,40 @@ impl From<Closed> for Reason {
             Closed::TakenOver => Self::TakenOver,
             Closed::Ended => Self::Stopping,
             Closed::Left => Self::Closed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rooms::Frames;
+
+    #[test]
+    fn no_client_takes_a_name_or_an_argument_for_an_offset() {
+        let event = |offset: Option<&str>, body: &str| SpaceEvent {
+            seq: None,
+            offset: offset.map(Into::into),
+            after: offset.is_none().then(|| "before".into()),
+            name: "news".into(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            attachments: Vec::new(),
+            frames: Frames::default(),
+        };
+        for (body, wanted) in [
+            ("", Some("before")),
+            (" ", Some("before")),
+            (r#""a""#, Some("before")),
+            ("{},\"a\" \n", Some("before")),
+            (r#""a",{"b":"c"}"#, None),
+            ("7", None),
+        ] {
+            assert_eq!(offset(&event(None, body)), wanted, "{body:?}");
+            assert_eq!(
+                offset(&event(Some("own"), body)),
+                Some("own"),
+                "a kept message has its own: {body:?}"
+            );
         }
     }
 }

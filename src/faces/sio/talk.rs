@@ -198,7 +198,7 @@ impl Talk {
             return Err(Reason::Slow);
         }
         self.members.push(Membership { peer: peer.clone(), dialect: dialect.clone(), space });
-        dialect.joined(&peer, joined.recovered).await;
+        dialect.joined(&peer, joined.recovered, joined.rooms).await;
         Ok(())
     }
 

@@ -175,6 +175,18 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// Writes a map's key as JavaScript names a property: what other languages have for keys besides text becomes text.
+    fn name(&mut self, out: &mut String) -> Result<(), EmitterError> {
+        match self.head()? {
+            Head::Text(length) => string(out, self.utf8(length)?),
+            Head::Unsigned(number) => write(out, &format_args!("\"{number}\"")),
+            Head::Negative(number) => write(out, &format_args!("\"{number}\"")),
+            Head::Truth(truth) => write(out, &format_args!("\"{truth}\"")),
+            Head::Nil => write(out, &"\"null\""),
+            _ => Err(EmitterError::Unknown),
+        }
+    }
+
     /// Writes one value as JSON; binary parts become placeholders (Socket.IO 5, "BINARY_EVENT").
     pub(super) fn json(&mut self, out: &mut String, parts: &mut Vec<Bytes>) -> Result<(), EmitterError> {
         self.value(out, parts, SOCKETIO_NESTING_MAX)
@@ -217,7 +229,7 @@ impl<'a> Reader<'a> {
                     if index > 0 {
                         out.push(',');
                     }
-                    string(out, self.text()?)?;
+                    self.name(out)?;
                     out.push(':');
                     self.value(out, parts, depth)?;
                 }

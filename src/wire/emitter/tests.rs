@@ -96,7 +96,8 @@ fn what_is_too_much_is_refused_without_believing_it() {
         (b"\xc1", EmitterError::Malformed),
         (b"\xa1\xff", EmitterError::Malformed),
         (b"\xd4\x05\x00", EmitterError::Unknown),
-        (b"\x81\x01\x01", EmitterError::Unknown),
+        (b"\x81\xc4\x00\x01", EmitterError::Unknown),
+        (b"\x81\x90\x01", EmitterError::Unknown),
         (b"\xc7\x0c\xff\xff\xff\xff\xff\x7f\xff\xff\xff\xff\xff\xff\xff", EmitterError::Unknown),
     ] {
         assert_eq!(decode("socket.io#/#", &around(name, argument)), Err(error), "{argument:?}");
@@ -126,6 +127,19 @@ fn numbers_are_written_as_javascript_writes_them() {
         (b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff", "18446744073709551615"),
         (b"\xd3\x80\x00\x00\x00\x00\x00\x00\x00", "-9223372036854775808"),
         (b"\xd4\x00\x00", "null"),
+    ] {
+        assert_eq!(decode("socket.io#/#", &around(b"\xa1x", argument)).unwrap().arguments, json);
+    }
+}
+
+#[test]
+fn keys_of_other_languages_are_names_of_properties() {
+    for (argument, json) in [
+        (&b"\x81\x01\x02"[..], r#"{"1":2}"#),
+        (b"\x81\xcf\xff\xff\xff\xff\xff\xff\xff\xff\x02", r#"{"18446744073709551615":2}"#),
+        (b"\x82\xff\x02\xd1\xff\x00\x03", r#"{"-1":2,"-256":3}"#),
+        (b"\x83\xc2\x01\xc3\x02\xc0\x03", r#"{"false":1,"true":2,"null":3}"#),
+        (b"\x81\xa1\"\x81\x07\xc0", r#"{"\"":{"7":null}}"#),
     ] {
         assert_eq!(decode("socket.io#/#", &around(b"\xa1x", argument)).unwrap().arguments, json);
     }

@@ -133,3 +133,49 @@ async fn two_offices_and_other_programs_share_them_through_redis() {
     one.close().await;
     two.close().await;
 }
+
+#[tokio::test]
+async fn what_others_wrote_meanwhile_stays_when_the_office_is_back() {
+    let Some(redis) = RedisServer::start(None).await else { return };
+    let data = tempfile::tempdir().unwrap();
+    let line = Line::open(data.path(), &redis.url());
+    line.becomes(true).await;
+    let open = fields(&[("isPublic", "true")]);
+    for key in ["board", "taken away"] {
+        line.bus.put_fields(key, &open).await.unwrap();
+    }
+    for key in ["text", "lost"] {
+        line.bus.put_shared(key, b"1", None).await.unwrap();
+    }
+    line.close().await;
+    let mut other = redis.connect().await;
+    let _: () = other.hset("board", "isPublic", "false").await.unwrap();
+    let _: () = other.set("text", "2").await.unwrap();
+    let _: () = other.del(&["taken away", "lost"]).await.unwrap();
+
+    let line = Line::open(data.path(), &redis.url());
+    line.becomes(true).await;
+    let at_server = async |other: &mut redis::aio::MultiplexedConnection, key: &str| -> Option<String> {
+        other.get(key).await.unwrap()
+    };
+    let public: String = other.hget("board", "isPublic").await.unwrap();
+    assert_eq!(public, "false", "a board that was closed stays closed");
+    let closed = Some(Kept::Fields(fields(&[("isPublic", "false")])));
+    assert_eq!(line.bus.read_shared("board").await.unwrap(), closed);
+    assert_eq!(at_server(&mut other, "text").await.as_deref(), Some("2"));
+    assert_eq!(at_server(&mut other, "lost").await.as_deref(), Some("1"), "what is not there is put again");
+    let public: String = other.hget("taken away", "isPublic").await.unwrap();
+    assert_eq!(public, "true");
+
+    // What the office put while the server was away, nobody has confirmed.
+    redis.freeze(true);
+    line.becomes(false).await;
+    line.bus.put_shared("text", b"3", None).await.unwrap();
+    line.bus.put_fields("board", &open).await.unwrap();
+    redis.freeze(false);
+    line.becomes(true).await;
+    assert_eq!(at_server(&mut other, "text").await.as_deref(), Some("3"));
+    let public: String = other.hget("board", "isPublic").await.unwrap();
+    assert_eq!(public, "true");
+    line.close().await;
+}

@@ -58,7 +58,7 @@ impl Dialect for Echo {
         })
     }
 
-    fn joined<'a>(&'a self, peer: &'a Peer, recovered: bool) -> Later<'a, ()> {
+    fn joined<'a>(&'a self, peer: &'a Peer, recovered: bool, _: Vec<Room>) -> Later<'a, ()> {
         Box::pin(async move {
             if !recovered {
                 let auth = peer.state::<String>().unwrap().clone();

@@ -31,22 +31,32 @@ impl Forum {
         let answer = Rule::admits(rule.as_ref(), &sitting.claims);
         match answer {
             Ok(()) if full => self.refuse(seat, No::Full, todo),
-            Ok(()) => self.admit(seat, &board, rule, now_ms, todo),
+            Ok(()) => self.admit(seat, &board, rule, true, now_ms, todo),
             Err(no) => {
-                sitting.places.wanted = Some(board);
+                sitting.places.want(board, true);
                 self.refuse(seat, no, todo);
             }
         }
     }
 
-    /// Somebody who may enters a board.
-    fn admit(&mut self, seat: Seat, board: &Id, rule: Option<Rule>, now_ms: u64, todo: &mut Vec<Do>) {
+    /// Somebody who may enters a board: because it was `asked` now, or because the board opened.
+    pub(super) fn admit(
+        &mut self,
+        seat: Seat,
+        board: &Id,
+        rule: Option<Rule>,
+        asked: bool,
+        now_ms: u64,
+        todo: &mut Vec<Do>,
+    ) {
         let Some(sitting) = self.seats.get_mut(&seat) else { return };
         let (words, person) = (sitting.words, sitting.claims.person.clone());
         let new = !sitting.places.has(&board.id);
-        sitting.places.boards.retain(|open| open.id != board.id);
-        sitting.places.boards.push(board.clone());
-        sitting.places.wanted = None;
+        if asked {
+            sitting.places.open(board);
+        } else {
+            sitting.places.open_wanted(board);
+        }
         todo.push(Do::Enter(seat, vec![words.board(&board.id), words.typing(&board.id)]));
         self.rules.insert(board.id.clone(), rule);
         self.look(seat, now_ms);
@@ -67,7 +77,7 @@ impl Forum {
 
     pub(super) fn leave(&mut self, seat: Seat, board: &str, now_ms: u64, todo: &mut Vec<Do>) {
         let Some(sitting) = self.seats.get_mut(&seat) else { return };
-        sitting.places.wanted.take_if(|wanted| wanted.id == board);
+        sitting.places.wants_no_more(board);
         self.take_out(seat, board, now_ms, todo);
     }
 
@@ -136,10 +146,7 @@ impl Forum {
         let concerned: Vec<Seat> = self
             .seats
             .iter()
-            .filter(|(_, sitting)| {
-                let wanted = sitting.places.wanted.as_ref().is_some_and(|wanted| wanted.id == board);
-                wanted || sitting.places.has(board)
-            })
+            .filter(|(_, sitting)| sitting.places.wanted(board).is_some() || sitting.places.has(board))
             .map(|(&seat, _)| seat)
             .collect();
         if concerned.is_empty() {
@@ -156,14 +163,15 @@ impl Forum {
             let answer = Rule::admits(rule, &sitting.claims);
             match (answer, there) {
                 (Err(no), Some(id)) => {
-                    sitting.places.wanted = Some(id);
+                    let current = sitting.places.current() == Some(&id);
+                    sitting.places.want(id, current);
                     self.take_out(seat, board, now_ms, todo);
                     self.refuse(seat, no, todo);
                 }
                 (Ok(()), None) => {
-                    let wanted = sitting.places.wanted.take();
+                    let wanted = sitting.places.wanted(board).cloned();
                     if let Some(id) = wanted.filter(|_| sitting.places.boards.len() < FORUM_PLACES_MAX) {
-                        self.admit(seat, &id, rule.cloned(), now_ms, todo);
+                        self.admit(seat, &id, rule.cloned(), false, now_ms, todo);
                     }
                 }
                 // What others see of it may be more or less now.

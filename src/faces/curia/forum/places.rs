@@ -6,7 +6,7 @@ use super::super::presence::Who;
 use super::super::said::Id;
 use super::super::words::Words;
 use crate::auth::Claims;
-use crate::config::limits::{FORUM_CURRENT_KEY, FORUM_KEPT_PLACES_MAX};
+use crate::config::limits::{FORUM_CURRENT_KEY, FORUM_KEPT_PLACES_MAX, FORUM_PLACES_MAX};
 
 /// The boards and posts that one socket looks at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,8 +15,16 @@ pub(super) struct Places {
     pub(super) boards: Vec<Id>,
     /// Board and post.
     pub(super) posts: BTreeSet<(String, String)>,
-    /// Refused so far: it comes in as soon as that changes.
-    pub(super) wanted: Option<Id>,
+    /// Boards refused so far, the oldest first: it comes in as soon as that changes.
+    wanted: Vec<Wanted>,
+}
+
+/// A board that a socket may not enter now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    board: Id,
+    /// Whether it would be where the socket is: nothing was opened since.
+    current: bool,
 }
 
 impl Places {
@@ -51,6 +59,51 @@ impl Places {
 
     pub(super) fn current(&self) -> Option<&Id> {
         self.boards.last()
+    }
+
+    /// Opens a board, or opens it again: that is where the socket is from now on.
+    pub(super) fn open(&mut self, board: &Id) {
+        self.boards.retain(|open| open.id != board.id);
+        self.boards.push(board.clone());
+        self.wants_no_more(&board.id);
+        self.wanted.iter_mut().for_each(|wanted| wanted.current = false);
+    }
+
+    /// A wanted board may be entered now. One that would not be where the socket is stays behind the one that is.
+    pub(super) fn open_wanted(&mut self, board: &Id) {
+        let Some(at) = self.wanted.iter().position(|wanted| wanted.board.id == board.id) else {
+            return self.open(board);
+        };
+        if self.wanted.remove(at).current {
+            return self.open(board);
+        }
+        self.boards.insert(self.boards.len().saturating_sub(1), board.clone());
+    }
+
+    /// Remembers a board that was refused; beyond the bound the oldest is forgotten.
+    pub(super) fn want(&mut self, board: Id, current: bool) {
+        self.wants_no_more(&board.id);
+        if current {
+            self.wanted.iter_mut().for_each(|wanted| wanted.current = false);
+        }
+        if self.wanted.len() >= FORUM_PLACES_MAX {
+            self.wanted.remove(0);
+        }
+        self.wanted.push(Wanted { board, current });
+    }
+
+    pub(super) fn wants_no_more(&mut self, board: &str) {
+        self.wanted.retain(|wanted| wanted.board.id != board);
+    }
+
+    /// Every board that was refused, and whether it would be where the socket is.
+    pub(super) fn all_wanted(&self) -> impl Iterator<Item = (&Id, bool)> {
+        self.wanted.iter().map(|wanted| (&wanted.board, wanted.current))
+    }
+
+    /// The board as it was asked for, if it was refused.
+    pub(super) fn wanted(&self, board: &str) -> Option<&Id> {
+        self.wanted.iter().map(|wanted| &wanted.board).find(|wanted| wanted.id == board)
     }
 
     /// Takes a board and its posts away; the rooms that are left with it.
@@ -94,5 +147,46 @@ impl Kept {
     pub(super) fn take(&mut self, who: &Who, device: &str, now_ms: u64) -> Option<(Words, Places)> {
         let (kept_ms, words, places) = self.0.remove(&(who.clone(), device.to_owned()))?;
         (now_ms.saturating_sub(kept_ms) < FORUM_CURRENT_KEY.as_millis() as u64).then_some((words, places))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: usize) -> Id {
+        Id { id: number.to_string(), json: number.to_string() }
+    }
+
+    fn open(places: &Places) -> Vec<&str> {
+        places.boards.iter().map(|board| board.id.as_str()).collect()
+    }
+
+    #[test]
+    fn boards_that_were_refused_are_remembered_up_to_a_bound_the_newest_longest() {
+        let mut places = Places::default();
+        for number in 0..=FORUM_PLACES_MAX {
+            places.want(id(number), true);
+            places.want(id(number), true);
+        }
+        assert_eq!(places.wanted.len(), FORUM_PLACES_MAX);
+        assert_eq!((places.wanted("0"), places.wanted("1")), (None, Some(&id(1))));
+        places.wants_no_more("1");
+        assert_eq!(places.wanted("1"), None);
+    }
+
+    #[test]
+    fn a_board_that_opens_again_is_where_the_socket_is_unless_it_went_elsewhere_meanwhile() {
+        let mut places = Places::default();
+        places.open(&id(1));
+        places.want(id(2), true);
+        places.open_wanted(&id(2));
+        assert_eq!(open(&places), ["1", "2"], "it had asked for it last");
+        places.want(id(3), true);
+        places.want(id(4), false);
+        places.open(&id(1));
+        places.open_wanted(&id(3));
+        places.open_wanted(&id(4));
+        assert_eq!(open(&places), ["2", "3", "4", "1"]);
     }
 }

@@ -16,6 +16,7 @@ use super::super::words::Words;
 use super::places::{Places, who_with};
 use super::{Do, Forum, Rules, Sitting, iso};
 use crate::auth::Claims;
+use crate::config::limits::FORUM_PLACES_MAX;
 
 impl Forum {
     /// Somebody came. `rooms`: those it is in; more than its own when it took its session up again.
@@ -99,7 +100,7 @@ impl Forum {
             self.apply(&board.id, rule.as_ref(), now_ms, todo);
             let Some(sitting) = self.seats.get_mut(&seat) else { return };
             if Rule::admits(rule.as_ref(), &claims).is_err() {
-                sitting.places.wanted = Some(board.clone());
+                sitting.places.want(board.clone(), places.current() == Some(board));
                 let mut closed = places.clone();
                 todo.push(Do::Exit(seat, closed.close(&board.id, words)));
                 continue;
@@ -109,6 +110,16 @@ impl Forum {
             sitting.places.posts.extend(posts.cloned());
             self.rules.insert(board.id.clone(), rule);
             self.board_keys(seat, &board.id, todo);
+        }
+        // What was refused before its token ended it waits for as it did.
+        for (board, current) in places.all_wanted() {
+            let rule = rules(&board.id);
+            let Some(sitting) = self.seats.get_mut(&seat) else { return };
+            sitting.places.want(board.clone(), current);
+            let fits = sitting.places.boards.len() < FORUM_PLACES_MAX;
+            if fits && Rule::admits(rule.as_ref(), &claims).is_ok() {
+                self.admit(seat, board, rule, false, now_ms, todo);
+            }
         }
         self.look(seat, now_ms);
         let Some(sitting) = self.seats.get(&seat) else { return };

@@ -113,6 +113,41 @@ async fn both_forms_reach_the_room_by_alias_and_by_id() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn messages_of_one_bot_keep_their_order_whichever_task_begins_first() {
+    let (at, calls) = homeserver(|_, _| StatusCode::OK).await;
+    let bots = bots();
+    for number in 0..100 {
+        publish(&bots, at, "!room:hs", &number.to_string());
+    }
+    count(&bots, "sent", 100).await;
+    let calls = calls.lock().unwrap().clone();
+    let said = calls[1..].iter().map(|(_, _, body)| serde_json::from_str::<Value>(body).unwrap());
+    let said: Vec<String> = said.map(|said| said["body"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(said, (0..100).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn who_stands_in_line_comes_when_the_one_before_is_over_or_gives_up() {
+    let config = serde_json::from_value(config(([127, 0, 0, 1], 1).into(), "!room:hs")).unwrap();
+    let bot = bots().make(config);
+    let (first, second, third) = (bot.stand_in_line(), bot.stand_in_line(), bot.stand_in_line());
+    let (third, second) = (tokio::spawn(third.front()), tokio::spawn(second.front()));
+    let first = first.front().await;
+    tokio::task::yield_now().await;
+    assert!(!second.is_finished());
+    drop(first);
+    let second = second.await.unwrap();
+    tokio::task::yield_now().await;
+    assert!(!third.is_finished());
+    drop(second);
+    drop(third.await.unwrap());
+    let given_up = bot.stand_in_line();
+    let last = bot.stand_in_line();
+    drop(given_up);
+    drop(last.front().await);
+}
+
 #[tokio::test]
 async fn a_homeserver_that_stumbles_is_asked_again_with_the_same_number() {
     let (at, calls) = homeserver(|path, turn| match turn {

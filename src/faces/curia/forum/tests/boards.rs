@@ -91,6 +91,39 @@ fn changed_settings_move_people_at_once() {
 }
 
 #[test]
+fn every_board_that_opens_again_is_entered_again() {
+    let mut town = town();
+    let (closed, open) = (r#"{"communityId":"7","allowedRoles":["mayor"]}"#, r#"{"communityId":"7"}"#);
+    let boards = ["20", "21", "22"];
+    for board in boards {
+        town.rule(board, closed);
+    }
+    town.says(1, "joinBoard", json!(20));
+    town.says(1, "joinBoard", json!(21));
+    town.says(1, "joinBoard", json!(6));
+    town.says(1, "joinBoard", json!(22));
+    town.says(1, "leaveBoard", json!(22));
+    town.quiet();
+    for board in boards {
+        town.rule(board, open);
+        town.publishes("board:settingsChanged", json!({ "boardId": board }));
+    }
+    assert!(town.rooms[&1].contains("board:20") && town.rooms[&1].contains("board:21"));
+    assert!(!town.rooms[&1].contains("board:22"), "it does not want to be there any more");
+    assert_eq!(town.keys["user_current_board:ann"], "6", "it had gone elsewhere meanwhile");
+    for board in ["20", "21", "6"] {
+        town.rule(board, closed);
+        town.publishes("board:settingsChanged", json!({ "boardId": board }));
+    }
+    assert!(!town.keys.contains_key("user_current_board:ann"));
+    for board in ["20", "21", "6"] {
+        town.rule(board, open);
+        town.publishes("board:settingsChanged", json!({ "boardId": board }));
+    }
+    assert_eq!(town.keys["user_boards:ann"].matches(',').count(), 2);
+}
+
+#[test]
 fn a_rule_that_changed_without_a_word_counts_before_the_next_message() {
     let mut town = town();
     town.says(1, "joinBoard", json!(6));
