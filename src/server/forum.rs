@@ -7,7 +7,7 @@ use crate::auth::JwtKeys;
 use crate::bus::{Bus, Consuming, Pattern};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::faces::curia::{Curia, CuriaFace, OpenSpace};
+use crate::faces::curia::{Closed, Curia, CuriaFace, OpenSpace};
 use crate::faces::sio::Dialect;
 use crate::faces::{FORUM_CHANNEL, FORUM_PEOPLE_CHANNEL};
 use crate::follow::emitted::Emitters;
@@ -16,9 +16,11 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 
 /// The forum's dialect before the others: its clients bring a token of their own, Loomio's may bring nothing at all.
+/// Where there is no forum its clients are told so, after nobody else wanted them.
 pub(super) fn before(forum: Option<&Forum>, others: Vec<Arc<dyn Dialect>>) -> Vec<Arc<dyn Dialect>> {
+    let closed = forum.is_none().then(|| Arc::new(Closed) as Arc<dyn Dialect>);
     let forum = forum.map(|forum| forum.curia.clone() as Arc<dyn Dialect>);
-    forum.into_iter().chain(others).collect()
+    forum.into_iter().chain(others).chain(closed).collect()
 }
 
 /// The forum, and its ear on the bus.

@@ -16,6 +16,17 @@ use crate::harness::redis::RedisServer;
 use crate::harness::{Office, OfficeProcess};
 use people::{SECRET, Town, sign, sign_with, until};
 
+#[tokio::test]
+async fn where_no_forum_is_whoever_brings_a_token_is_told_the_same_as_today() {
+    let (folder, mut config) = people::config();
+    config.curia.jwt_secret = None;
+    let mut town = Town::start_with((folder, config)).await;
+    let token = sign(json!({ "alg": "HS256" }), &json!({ "sub": "u", "cid": "7", "exp": until(60) }));
+    town.open_with("ann", json!({ "auth": { "token": token } })).await;
+    let state = town.node.until("ann", "refused", |state| !state["refused"].is_null()).await;
+    assert_eq!(state["refused"], "Server configuration error");
+}
+
 /// The program that runs today answers so (Curia's `server.ts`).
 #[tokio::test]
 async fn who_brings_no_good_token_is_told_the_same_as_today() {

@@ -2,6 +2,7 @@
 //!
 //! Owns the forum's vocabulary, both of it, and who of a community hears what. Does not know how sockets are carried.
 
+mod closed;
 mod desk;
 mod emitted;
 mod forum;
@@ -20,6 +21,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::{OnceCell, mpsc, oneshot};
+
+pub use self::closed::Closed;
 
 use self::desk::{Word, named};
 use self::forum::Pace;

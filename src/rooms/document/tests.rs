@@ -8,9 +8,9 @@ use tokio::time::timeout;
 
 use crate::auth::{Grant, Role};
 use crate::clock::Clock;
-use crate::config::limits::ROOM_GRACE;
+use crate::config::limits::{ROOM_FEW_PEERS, ROOM_GRACE};
 use crate::id::DocName;
-use crate::rooms::{Event, Gone, Outbox, Peer, Rooms};
+use crate::rooms::{Event, Gone, Outbox, Peer, Rooms, merge};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -78,6 +78,44 @@ async fn a_room_that_fails_says_so_and_the_next_one_has_everything() {
     hear(&outbox, |event| matches!(event, Event::Synced { update: Some(u), .. } if *u == letter(1))).await;
     assert_eq!((house.rooms.count(), house.metrics.rooms.get(), house.metrics.peers.get()), (1, 1, 1));
     assert_eq!(house.rooms.here().len(), 1);
+}
+
+#[tokio::test]
+async fn in_a_full_room_what_comes_in_quick_succession_is_heard_together_and_saved_at_once() {
+    let house = House::new();
+    let mut people = Vec::new();
+    for _ in 0..ROOM_FEW_PEERS + 4 {
+        let (peer, outbox) = house.enter().await;
+        peer.sync(Bytes::from_static(&[0])).await.unwrap();
+        hear(&outbox, |event| matches!(event, Event::Synced { .. })).await;
+        people.push((peer, outbox));
+    }
+    let letters: Vec<Bytes> = (1..=40).map(letter).collect();
+    for letter in &letters {
+        people[0].0.edit(letter.clone()).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let whole = merge::merge(&letters).unwrap();
+    let (mut heard, mut saved) = (Vec::new(), 0);
+    let all = timeout(Duration::from_secs(600), async {
+        while merge::merge(&heard).ok().as_ref() != Some(&whole) {
+            for (_, event) in people[1].1.take().await {
+                if let Event::Edited(edited) = event {
+                    heard.push(edited.update.clone());
+                }
+            }
+        }
+        while saved < letters.len() as u32 {
+            for (_, event) in people[0].1.take().await {
+                assert!(!matches!(event, Event::Edited(_)), "nobody hears their own edits");
+                if let Event::Saved { edits } = event {
+                    saved += edits;
+                }
+            }
+        }
+    });
+    all.await.expect("everything is heard and saved");
+    assert!(heard.len() <= letters.len() / 2, "{} messages for {} edits", heard.len(), letters.len());
 }
 
 #[tokio::test]
