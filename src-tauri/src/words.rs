@@ -34,8 +34,8 @@ const ENGLISH: Words = Words {
     back: "Back to the window",
     folder_in_use: "Another Townhall already uses the folder {}.\n\nClose it first. To use another \
               folder, ask whoever installed Townhall.",
-    port_in_use: "Another program on this computer already uses port {}.\n\nClose it first, or choose \
-              another port with --listen 127.0.0.1:PORT.",
+    port_in_use: "Another program on this computer already uses port {}.\n\nClose it first. To use \
+              another port, ask whoever installed Townhall.",
     cannot_open: "The office cannot open.",
     stopped: "The office has stopped. What was marked as saved is safe. Start Townhall again.",
 };
@@ -51,8 +51,8 @@ const FRENCH: Words = Words {
     back: "Revenir à la fenêtre",
     folder_in_use: "Un autre Townhall utilise déjà le dossier {}.\n\nFermez-le d’abord. Pour utiliser un \
               autre dossier, demandez à la personne qui a installé Townhall.",
-    port_in_use: "Un autre programme de cet ordinateur utilise déjà le port {}.\n\nFermez-le d’abord, \
-              ou choisissez un autre port avec --listen 127.0.0.1:PORT.",
+    port_in_use: "Un autre programme de cet ordinateur utilise déjà le port {}.\n\nFermez-le d’abord. \
+              Pour utiliser un autre port, demandez à la personne qui a installé Townhall.",
     cannot_open: "Townhall ne peut pas s’ouvrir.",
     stopped: "Le serveur s’est arrêté. Ce qui était marqué comme enregistré est en sûreté. Relancez \
               Townhall.",

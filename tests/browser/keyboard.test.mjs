@@ -105,3 +105,41 @@ test('each tool makes what it names, and the text stays', async () => {
   await t.textHolds(page, 'second')
   assert.equal(await t.text(page).innerText(), before, 'what is on the paper is what was kept')
 })
+
+test('a link is typed as people say it, and what is no link is refused', async () => {
+  const { page, complaints } = await t.person(browser)
+  await town.kill('SIGTERM')
+  await town.start()
+  await t.hostLogsIn(town, page)
+  await newRecord(page, 'Links')
+  const link = page.getByRole('toolbar').getByRole('button', { name: 'Link', exact: true })
+  const bad = page.getByRole('alert').filter({ hasText: 'A link starts with https://' })
+  const hrefs = () => t.text(page).locator('a').evaluateAll((all) => all.map((a) => a.getAttribute('href')))
+  await t.text(page).click()
+  await link.click()
+  for (const wrong of ['', 'ville', 'la ville.example', 'greffe@ville.example', 'javascript:alert(1)', 'page?de=ville.example']) {
+    await page.locator('#link-to').fill(wrong)
+    await page.keyboard.press('Enter')
+    await bad.waitFor()
+    assert.deepEqual(await hrefs(), [], wrong)
+    await page.getByRole('button', { name: 'Cancel' }).click()
+    await link.click()
+    await bad.waitFor({ state: 'detached' })
+  }
+  const right = [
+    ['www.ville.example', 'https://www.ville.example'],
+    [' ville.example:8080/avis?n=1 ', 'https://ville.example:8080/avis?n=1'],
+    ['http://ville.example', 'http://ville.example'],
+    ['mailto:greffe@ville.example', 'mailto:greffe@ville.example'],
+    ['/records', '/records'],
+    ['#note', '#note'],
+  ]
+  for (const [index, [typed]] of right.entries()) {
+    await page.locator('#link-to').fill(typed)
+    await page.keyboard.press('Enter')
+    await page.locator('#link-to').waitFor({ state: 'detached' })
+    assert.deepEqual(await hrefs(), right.slice(0, index + 1).map(([, href]) => href))
+    await link.click()
+  }
+  assert.deepEqual(complaints, [])
+})

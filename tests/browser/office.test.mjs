@@ -22,6 +22,14 @@ after(async () => {
   await town?.close()
 })
 
+/** What a hand drags from the desktop onto the window. */
+const bagOf = (page, files) =>
+  page.evaluateHandle((all) => {
+    const data = new DataTransfer()
+    for (const [name, content] of all) data.items.add(new File([content], name))
+    return data
+  }, files)
+
 async function writeTogether(host, phone, file) {
   await host.page.goto(`${town.here}/records`)
   const id = await t.importFile(host.page, file.path)
@@ -136,12 +144,7 @@ test('files are imported by dropping them on the window, each with its own resul
   await t.hostLogsIn(town, host.page)
   await host.page.goto(`${town.here}/records`)
   await host.page.locator('input[type=file]').waitFor({ state: 'attached' })
-  const files = [['Été.md', '# Été\n\nTexte.\n'], ['plan.pdf', '%PDF'], ['vide.md', '']]
-  const bag = await host.page.evaluateHandle((all) => {
-    const data = new DataTransfer()
-    for (const [name, content] of all) data.items.add(new File([content], name))
-    return data
-  }, files)
+  const bag = await bagOf(host.page, [['Été.md', '# Été\n\nTexte.\n'], ['plan.pdf', '%PDF'], ['vide.md', '']])
   await host.page.dispatchEvent('body', 'dragenter', { dataTransfer: bag })
   await host.page.getByText('Drop the files to import them').waitFor()
   await host.page.dispatchEvent('body', 'drop', { dataTransfer: bag })
@@ -151,6 +154,94 @@ test('files are imported by dropping them on the window, each with its own resul
   await results.locator('li', { hasText: 'plan.pdf' }).getByText('This is not a Markdown file').waitFor()
   await results.locator('li', { hasText: 'vide.md' }).getByText('This file is empty.').waitFor()
   assert.equal(await host.page.getByText('Drop the files to import them').count(), 0)
+})
+
+test('files that are dropped while others are imported wait for their turn', async () => {
+  const { page, complaints } = await t.person(browser)
+  await town.kill('SIGTERM')
+  await town.start()
+  await t.hostLogsIn(town, page)
+  let go
+  const slow = new Promise((done) => (go = done))
+  await page.route('**/api/v1/records/import**', async (route) => {
+    await slow
+    await route.continue()
+  })
+  const drop = async (...files) => page.dispatchEvent('body', 'drop', { dataTransfer: await bagOf(page, files) })
+  const results = page.locator('section[aria-labelledby=imports]')
+  await drop(['premier.md', '# Premier\n'])
+  await results.getByText('Importing premier.md…').waitFor()
+  await drop(['second.md', '# Second\n'], ['troisième.md', '# Troisième\n'])
+  await results.getByText('0 of 3 files').waitFor()
+  go()
+  await results.getByText('3 of 3 files').waitFor()
+  assert.equal(await results.getByRole('link').count(), 3)
+  assert.deepEqual(await results.locator('li p.font-medium').allTextContents(), ['premier.md', 'second.md', 'troisième.md'])
+  await drop(['seul.md', '# Seul\n'])
+  await results.getByText('1 of 1 files').waitFor()
+  await results.locator('li', { hasText: 'seul.md' }).getByRole('link').waitFor()
+  assert.deepEqual(complaints, [])
+})
+
+test('the office’s name is typed in peace, and a name that is refused is told until it is closed', async () => {
+  const { page, context } = await t.person(browser)
+  await town.kill('SIGTERM')
+  await town.start()
+  await t.hostLogsIn(town, page)
+  const office = `${town.here}/api/v1/office`
+  const answer = (method) => page.waitForResponse((r) => r.url() === office && r.request().method() === method)
+  // the second answer comes after the first one is on the screen
+  const askedTwice = async () => {
+    await answer('GET')
+    await answer('GET')
+  }
+  const field = page.getByLabel('Name of the office')
+  assert.equal(await field.getAttribute('maxlength'), '64')
+  await field.fill('Village de Sainte-Ann')
+  await askedTwice()
+  await page.keyboard.type('e')
+  assert.equal(await field.inputValue(), 'Village de Sainte-Anne')
+  const [kept] = await Promise.all([answer('PATCH'), page.keyboard.press('Enter')])
+  assert.equal(kept.status(), 200)
+  assert.equal((await (await context.request.get(office)).json()).name, 'Village de Sainte-Anne')
+  assert.equal(await field.inputValue(), 'Village de Sainte-Anne')
+
+  await field.fill('\u0007')
+  await page.keyboard.press('Enter')
+  const told = page.getByRole('alert').filter({ hasText: 'Type a name of at most 64 characters.' })
+  await told.waitFor()
+  await askedTwice()
+  assert.equal(await told.count(), 1, 'it stays when the page asks again')
+  assert.equal(await field.inputValue(), 'Village de Sainte-Anne', 'what is shown is what is kept')
+  await told.getByRole('button', { name: 'Close' }).click()
+  await told.waitFor({ state: 'detached' })
+})
+
+test('an answer from before sharing was switched on does not switch it off again, and one code is made', async () => {
+  const { page, context } = await t.person(browser)
+  await town.kill('SIGTERM')
+  await town.start()
+  await t.hostLogsIn(town, page)
+  let caught, release
+  const held = new Promise((done) => (caught = done))
+  const free = new Promise((done) => (release = done))
+  await page.route(`${town.here}/api/v1/office`, async (route) => {
+    const response = await route.fetch()
+    caught()
+    await free
+    await route.fulfill({ response })
+  }, { times: 1 })
+  await held
+  const code = await t.share(page)
+  const late = page.waitForResponse(`${town.here}/api/v1/office`)
+  release()
+  assert.equal((await (await late).json()).sharing, false)
+  // seen for a moment, it would be gone with the next answer
+  const closed = page.locator('[role=switch][aria-checked=false]').waitFor({ timeout: 1_000 })
+  await assert.rejects(closed, 'the switch stays on')
+  assert.equal((await page.locator('.code [aria-hidden]').textContent()).trim(), code)
+  const { invitations } = await (await context.request.get(`${town.here}/api/v1/invitations`)).json()
+  assert.equal(invitations.length, 1)
 })
 
 test('who may only read sees the text, and cannot change it', async () => {

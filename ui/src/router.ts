@@ -1,5 +1,7 @@
-import { createRouter, createWebHistory } from 'vue-router'
+import { nextTick } from 'vue'
+import { createRouter, createWebHistory, START_LOCATION } from 'vue-router'
 import { whenLoggedOut } from '@/api/client'
+import { announce } from '@/kit/announce'
 import { ended, host, known, user } from '@/session'
 
 export const router = createRouter({
@@ -33,6 +35,17 @@ router.beforeEach(async (to) => {
   if (to.name === 'join' && !to.hash) return { name: host.value ? 'start' : 'records' }
   if (to.name === 'start' && !host.value) return { name: 'records' }
   return true
+})
+
+// A browser says by itself that a page was loaded; what changes inside the page it does not say.
+router.afterEach(async (to, from, failure) => {
+  if (failure || from === START_LOCATION || to.path === from.path) return
+  await nextTick()
+  const main = document.getElementById('main')
+  // a screen that puts the focus into its first field knows better
+  if (!main?.contains(document.activeElement)) main?.focus({ preventScroll: true })
+  // a record says its title itself, once it knows it
+  if (to.name !== 'record') announce(document.title)
 })
 
 // An open record stays: what it has not sent yet is on the screen, and its pill says what is wrong.

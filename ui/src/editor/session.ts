@@ -3,7 +3,7 @@ import { HocuspocusProvider, HocuspocusProviderWebsocket } from '@hocuspocus/pro
 import { computed, ref } from 'vue'
 import { IndexeddbPersistence } from 'y-indexeddb'
 import * as Y from 'yjs'
-import { recall, remember } from '@/kit/remembered'
+import { databaseOf, noteUnsent, type Place, unsentAt } from './kept'
 
 export type Pill = 'connecting' | 'saved' | 'sending' | 'offline' | 'reconnected' | 'full' | 'faulty' | 'refused' | 'signedOut' | 'reading'
 
@@ -14,11 +14,15 @@ const RESYNC_MS = 10_000
 const RECONNECTED_MS = 3_000
 const MAX_RETRY_MS = 5_000
 
+/** Why the office's computer does not open the text: who this is may not, it is not there, or it cannot be read. */
+export type Refusal = 'signedOut' | 'gone' | 'unreadable'
+const REFUSALS: Record<string, Refusal> = { 'permission-denied': 'signedOut', 'not-found': 'gone', removed: 'gone' }
+
 export type Session = ReturnType<typeof openSession>
 
-export function openSession(office: string, recordId: string, mayWrite: boolean) {
-  const name = `record:${recordId}`
-  const key = `unsent.${office}.${recordId}`
+export function openSession(place: Place, person: string, mayWrite: boolean) {
+  const name = `record:${place.record}`
+  const before = unsentAt(place)
   const doc = new Y.Doc()
   const fragment = doc.getXmlFragment('default')
 
@@ -26,8 +30,9 @@ export function openSession(office: string, recordId: string, mayWrite: boolean)
   const synced = ref(false)
   const everSynced = ref(false)
   const readOnly = ref(!mayWrite)
-  const signedOut = ref(false)
-  const unsent = ref(Number(recall(key)) || 0)
+  const refusal = ref<Refusal | null>(null)
+  const signedOut = computed(() => refusal.value === 'signedOut')
+  const unsent = ref(before)
   const outstanding = ref(0)
   const store = ref<'writable' | 'full' | 'faulty'>('writable')
   const silent = ref(false)
@@ -48,7 +53,7 @@ export function openSession(office: string, recordId: string, mayWrite: boolean)
   }
 
   // ---- this device
-  const local = typeof indexedDB === 'undefined' ? null : new IndexeddbPersistence(`townhall/${office}/${name}`, doc)
+  const local = typeof indexedDB === 'undefined' ? null : new IndexeddbPersistence(databaseOf(place), doc)
   const localReady = new Promise<void>((done) => {
     if (local === null) return done()
     local.whenSynced.then(() => {
@@ -78,7 +83,7 @@ export function openSession(office: string, recordId: string, mayWrite: boolean)
     if (!connected.value || !synced.value || outstanding.value > 0 || readOnly.value) return
     if (unsent.value !== 0) {
       unsent.value = 0
-      remember(key, null)
+      noteUnsent(place, 0, person)
     }
     silent.value = false
   }
@@ -97,7 +102,7 @@ export function openSession(office: string, recordId: string, mayWrite: boolean)
   doc.on('update', (_update: Uint8Array, origin: unknown) => {
     if (origin === provider || origin === local) return
     unsent.value += 1
-    remember(key, String(unsent.value))
+    noteUnsent(place, unsent.value, person)
   })
   provider.on('unsyncedChanges', ({ number }: { number: number }) => {
     const fewer = number < outstanding.value
@@ -126,18 +131,18 @@ export function openSession(office: string, recordId: string, mayWrite: boolean)
   provider.on('disconnect', () => (synced.value = false))
   provider.on('authenticated', ({ scope }: { scope?: string }) => {
     readOnly.value = scope === 'readonly' || !mayWrite
-    signedOut.value = false
+    refusal.value = null
   })
-  provider.on('authenticationFailed', () => {
-    signedOut.value = true
+  provider.on('authenticationFailed', ({ reason }: { reason: string }) => {
+    refusal.value = REFUSALS[reason] ?? 'unreadable'
     socket.disconnect()
   })
   // The office's computer closed this text only: a fresh connection is the way back.
   provider.on('close', ({ event }: { event: { code?: number } }) => {
     synced.value = false
-    if (event.code !== 1000 || signedOut.value) return
+    if (event.code !== 1000 || refusal.value !== null) return
     socket.disconnect()
-    after(RECONNECTED_MS, () => !signedOut.value && void socket.connect())
+    after(RECONNECTED_MS, () => refusal.value === null && void socket.connect())
   })
   provider.on('stateless', ({ payload }: { payload: string }) => {
     try {
@@ -161,7 +166,7 @@ export function openSession(office: string, recordId: string, mayWrite: boolean)
 
   // ---- what the pill says
   const pill = computed<Pill>(() => {
-    if (signedOut.value) return 'signedOut'
+    if (refusal.value !== null) return signedOut.value ? 'signedOut' : 'offline'
     if (!connected.value || !synced.value) return everSynced.value || slow.value || unsent.value > 0 ? 'offline' : 'connecting'
     if (readOnly.value) return unsent.value > 0 ? 'refused' : 'reading'
     if (store.value !== 'writable') return store.value
@@ -176,15 +181,37 @@ export function openSession(office: string, recordId: string, mayWrite: boolean)
   }
   window.addEventListener('beforeunload', warn, { signal: all.signal })
   const hurry = () => {
-    if (!connected.value && !signedOut.value) void socket.connect()
+    if (!connected.value && refusal.value === null) void socket.connect()
   }
   window.addEventListener('online', hurry, { signal: all.signal })
   document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && hurry(), { signal: all.signal })
 
+  function retry() {
+    refusal.value = null
+    void socket.connect()
+  }
+
+  /** Brings in what this device keeps of the same record from before its writer had to join again. */
+  async function take(from: Place) {
+    const old = new Y.Doc()
+    const kept = new IndexeddbPersistence(databaseOf(from), old)
+    await kept.whenSynced
+    if (!all.signal.aborted) {
+      Y.applyUpdate(doc, Y.encodeStateAsUpdate(old), 'earlier')
+      if (onDevice.value) {
+        noteUnsent(from, 0, person)
+        await kept.clearData()
+      }
+    }
+    old.destroy()
+  }
+
   return {
-    doc, provider, pill, unsent, readOnly, signedOut, hasText, slow, onDevice, everSynced,
+    doc, provider, pill, unsent, readOnly, refusal, signedOut, retry, take, hasText, slow, onDevice, everSynced,
     close() {
       all.abort()
+      // nothing waits anywhere when this device could keep nothing
+      if (!onDevice.value && before === 0) noteUnsent(place, 0, person)
       timers.forEach(clearTimeout)
       clearTimeout(answerTimer)
       clearInterval(resync)

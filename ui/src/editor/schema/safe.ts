@@ -7,3 +7,15 @@ export function safeHref(href: unknown): string | undefined {
   const bare = href.replace(/[\u0000-\u0020]/g, '')
   return SAFE.test(bare) ? href : undefined
 }
+
+const SCHEME = /^[a-z][a-z0-9+-]*:/i
+const PLACE_HERE = /^[/#.]/
+/** A name with a dot, perhaps a port, perhaps a page: `www.town.example:8080/news`. */
+const HOST = /^[^\s/?#@:.]+(\.[^\s/?#@:.]+)+(:\d+)?([/?#]\S*)?$/
+
+/** A link as people type it: `www.town.example` means that web page, and not one beside this text. */
+export function typedHref(typed: string): string | undefined {
+  const bare = typed.trim()
+  if (SCHEME.test(bare) || PLACE_HERE.test(bare)) return safeHref(bare)
+  return HOST.test(bare) ? `https://${bare}` : undefined
+}

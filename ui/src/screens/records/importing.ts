@@ -17,6 +17,7 @@ let keys = 0
 export function useImport(finished: () => void) {
   const files = ref<Import[]>([])
   const running = ref(false)
+  const list: File[] = []
 
   async function one(entry: Import, file: File) {
     entry.state = 'running'
@@ -31,10 +32,17 @@ export function useImport(finished: () => void) {
   }
 
   async function take(chosen: Iterable<File>) {
-    const list = [...chosen]
-    if (running.value || list.length === 0) return
+    const more = [...chosen]
+    if (more.length === 0) return
+    if (!running.value) {
+      list.length = 0
+      files.value = []
+    }
+    list.push(...more)
+    files.value.push(...more.map((file) => ({ key: keys++, name: file.name, state: 'waiting' as const })))
+    // what comes meanwhile is taken by the walk below
+    if (running.value) return
     running.value = true
-    files.value = list.map((file) => ({ key: keys++, name: file.name, state: 'waiting' as const }))
     for (const [index, file] of list.entries()) {
       const entry = files.value[index]
       if (entry) await one(entry, file)

@@ -11,34 +11,51 @@ export function useOffice() {
   const records = ref<RecordRow[] | null>(null)
   const invitation = ref<api.Invitation | null>(null)
   const role = ref<InviteRole>('editor')
-  const busy = ref(false)
+  /** Why what is on the screen could not be renewed; gone when it can. */
   const failed = ref<unknown>(null)
-
-  const sharing = computed(() => office.value?.sharing ?? false)
+  /** Why the last action failed; stays until the next one, or until it is closed. */
+  const notDone = ref<unknown>(null)
+  const working = ref(0)
+  const busy = computed(() => working.value > 0)
+  // grows with each action: what was asked before it no longer holds
+  let actions = 0
 
   async function guarded(work: () => Promise<void>) {
-    busy.value = true
-    failed.value = null
+    actions += 1
+    working.value += 1
+    notDone.value = null
     try {
       await work()
     } catch (error) {
-      failed.value = error
+      notDone.value = error
     } finally {
-      busy.value = false
+      working.value -= 1
     }
   }
 
   const alive = (invite: api.Invitation) => Date.parse(invite.expires_at) > Date.now() + 1000
 
-  async function findInvitation() {
-    const all = (await api.invitations()).filter((i) => i.role === role.value && alive(i))
+  async function findOrInvite(wanted: InviteRole) {
+    const all = (await api.invitations()).filter((i) => i.role === wanted && alive(i))
     all.sort((a, b) => b.expires_at.localeCompare(a.expires_at))
-    invitation.value = all[0] ?? (await api.invite(role.value))
+    return all[0] ?? (await api.invite(wanted))
   }
 
-  async function refresh() {
+  // shared by whoever asks meanwhile: two that find none would make two codes, and nobody would see one of them
+  const finding = new Map<InviteRole, Promise<api.Invitation>>()
+  function findInvitation() {
+    const wanted = role.value
+    const found = finding.get(wanted) ?? findOrInvite(wanted).finally(() => finding.delete(wanted))
+    finding.set(wanted, found)
+    return found
+  }
+
+  async function look() {
+    const before = actions
+    const stale = () => actions !== before
     // one part that fails does not take the others from the screen
     const [now, who, all] = await Promise.allSettled([api.office(), api.people(), list()])
+    if (stale()) return
     if (who.status === 'fulfilled') people.value = who.value
     if (all.status === 'fulfilled') records.value = all.value.sort((a, b) => b.updated_at.localeCompare(a.updated_at))
     const lost = [now, who, all].find((part) => part.status === 'rejected')
@@ -47,27 +64,42 @@ export function useOffice() {
     const urls = (one: api.Office) => one.addresses.map((address) => address.url).join()
     const moved = office.value !== null && urls(office.value) !== urls(now.value)
     office.value = now.value
-    if (now.value.sharing && (invitation.value === null || moved)) await findInvitation().catch((error: unknown) => (failed.value = error))
+    if (!now.value.sharing || (invitation.value !== null && !moved)) return
+    try {
+      const found = await findInvitation()
+      if (!stale()) invitation.value = found
+    } catch (error) {
+      if (!stale()) failed.value = error
+    }
+  }
+
+  let looking: Promise<void> | null = null
+  /** One at a time, and none during an action, which brings its own answer. */
+  function refresh() {
+    if (!busy.value) looking ??= look().finally(() => (looking = null))
+    return looking ?? Promise.resolve()
   }
 
   return {
-    office, people, records, invitation, role, busy, failed, sharing, refresh,
+    office, people, records, invitation, role, busy, failed, notDone, refresh,
+    forget: () => (notDone.value = null),
     share: (on: boolean) =>
       guarded(async () => {
         office.value = await api.share(on)
         invitation.value = null
-        if (on) await findInvitation()
+        if (on) invitation.value = await findInvitation()
       }),
     renew: () =>
       guarded(async () => {
-        const old = invitation.value
+        // one that is just being made is withdrawn, too
+        const old = await (finding.get(role.value) ?? invitation.value)
         invitation.value = await api.invite(role.value)
         if (old) await api.withdraw(old.id).catch(() => undefined)
       }),
     choose: (next: InviteRole) =>
       guarded(async () => {
         role.value = next
-        await findInvitation()
+        invitation.value = await findInvitation()
       }),
     dismiss: (id: string) =>
       guarded(async () => {
@@ -76,7 +108,9 @@ export function useOffice() {
       }),
     nameOffice: (name: string) =>
       guarded(async () => {
-        office.value = await api.nameOffice(name)
+        const said = await api.nameOffice(name)
+        // only the name: sharing may have been switched meanwhile
+        office.value = { ...(office.value ?? said), name: said.name }
       }),
   }
 }
