@@ -15,7 +15,7 @@ use crate::rooms::space::{Space, SpaceOptions, Spaces};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
-/// The forum's dialect before the others: its clients bring a token of their own, Loomio's may bring nothing at all.
+/// The forum's dialect before the others: its clients bring a token of their own, or nothing while nobody is logged in.
 /// Where there is no forum its clients are told so, after nobody else wanted them.
 pub(super) fn before(forum: Option<&Forum>, others: Vec<Arc<dyn Dialect>>) -> Vec<Arc<dyn Dialect>> {
     let closed = forum.is_none().then(|| Arc::new(Closed) as Arc<dyn Dialect>);

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::ear::{Ear, Times};
+use super::floor::{self, Sends};
 use super::office::{Measured, Office};
 use super::redis_server::RedisServer;
 use super::{line, percentile};
@@ -56,6 +57,8 @@ pub(crate) async fn figures() {
         None => format!("{ours:.2} {unit}"),
     };
     let both = |of: fn(&Cost) -> f64, unit: &str| beside(of(&ours), of, unit);
+    let pause = Duration::from_secs(1) / PER_S as u32;
+    floor::bare_sends(Sends { readers: CLIENTS, rounds: MESSAGES / 2, pause, bytes: MESSAGE_BYTES }).await;
     println!("channels: {CLIENTS} clients in a room, {MESSAGE_BYTES} bytes, {PER_S}/s; ours / Node's, ratio");
     line("  per 100,000 deliveries", &both(|cost| cost.cpu_s, "CPU-s"), "<= 0.80 CPU-s");
     line("  heard", &format!("{} of {}", ours.heard, CLIENTS * MESSAGES), "all");

@@ -9,36 +9,41 @@ use tokio::io::AsyncReadExt;
 
 use super::line;
 
-const READERS: usize = 50;
-const ROUNDS: usize = 500;
-const PAUSE: Duration = Duration::from_millis(10);
-/// An edit of one letter in its frames.
-const BYTES: usize = 40;
+/// Connections that are each told the same so many times, with a pause in between.
+pub(crate) struct Sends {
+    pub(crate) readers: usize,
+    pub(crate) rounds: usize,
+    pub(crate) pause: Duration,
+    pub(crate) bytes: usize,
+}
 
-/// 50 connections, each told the same 500 times by one thread that does nothing else; that thread's processor time.
-pub(crate) async fn bare_sends() {
+/// One thread that does nothing else tells them; that thread's processor time.
+pub(crate) async fn bare_sends(sends: Sends) {
+    let (readers, rounds) = (sends.readers, sends.rounds);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut lines = Vec::new();
-    for _ in 0..READERS {
+    for _ in 0..readers {
         let mut ear = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mouth, _) = listener.accept().unwrap();
         mouth.set_nodelay(true).unwrap();
         lines.push(mouth);
         tokio::spawn(async move { while ear.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {} });
     }
-    let said = tokio::task::spawn_blocking(move || say_to_all(lines)).await.unwrap();
+    let said = tokio::task::spawn_blocking(move || say_to_all(lines, &sends)).await.unwrap();
     let Some(spent) = said else { return };
-    let per_100_000 = spent.as_secs_f64() * 100_000.0 / (READERS * ROUNDS) as f64;
-    line("bare sends to 50, by the system alone, per 100,000", &format!("{per_100_000:.2} CPU-s"), "");
+    let per_100_000 = spent.as_secs_f64() * 100_000.0 / (readers * rounds) as f64;
+    let figure = format!("bare sends to {readers}, by the system alone, per 100,000");
+    line(&figure, &format!("{per_100_000:.2} CPU-s"), "");
 }
 
-fn say_to_all(mut lines: Vec<TcpStream>) -> Option<Duration> {
+fn say_to_all(mut lines: Vec<TcpStream>, sends: &Sends) -> Option<Duration> {
     let before = spent_here()?;
-    for _ in 0..ROUNDS {
+    let said = vec![0; sends.bytes];
+    for _ in 0..sends.rounds {
         for line in &mut lines {
-            line.write_all(&[0; BYTES]).unwrap();
+            line.write_all(&said).unwrap();
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(sends.pause);
     }
     Some(spent_here()? - before)
 }

@@ -21,6 +21,7 @@ mod typist;
 
 use std::time::{Duration, Instant};
 
+use floor::Sends;
 use hocus::{Heard, Hocus};
 use office::{Measured, Office};
 use tokio::task::JoinSet;
@@ -37,7 +38,9 @@ fn main() {
             acknowledgement().await;
         }
         if asked_for("fan_out") {
-            floor::bare_sends().await;
+            // An edit of one letter in its frames.
+            let pause = Duration::from_millis(10);
+            floor::bare_sends(Sends { readers: 50, rounds: 500, pause, bytes: 40 }).await;
             fan_out(1, Duration::from_millis(10)).await;
             fan_out(10, Duration::from_millis(20)).await;
             all_write().await;

@@ -60,6 +60,9 @@ async fn who_brings_no_good_token_is_told_the_same_as_today() {
         );
         assert_eq!(state["active"], false, "{name}: it does not try again by itself");
     }
+    town.open_with("nothing", json!({ "auth": {} })).await;
+    let state = town.node.until("nothing", "refused", |state| !state["refused"].is_null()).await;
+    assert_eq!(state["refused"], "Authentication token required");
     let bearer = sign(json!({ "alg": "HS256", "typ": "JWT" }), &good);
     for (name, options) in [
         ("bearer", json!({ "bearer": bearer })),
