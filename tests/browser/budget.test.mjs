@@ -8,14 +8,8 @@ const JOIN_BYTES = 120_000
 const EDITOR_BYTES = 400_000
 
 let town, browser
-before(async () => {
-  town = await t.Town.open()
-  browser = await t.openBrowser()
-})
-after(async () => {
-  await browser?.close()
-  await town?.close()
-})
+before(async () => ({ town, browser } = await t.openBoth()))
+after(() => t.closeBoth({ town, browser }))
 
 test('the join screen and the way to the editor stay within their budgets', async (scene) => {
   const host = await t.person(browser)

@@ -7,14 +7,8 @@ import * as t from './town.mjs'
 const UNDO_STEP_MS = 700
 
 let town, browser
-before(async () => {
-  town = await t.Town.open()
-  browser = await t.openBrowser()
-})
-after(async () => {
-  await browser?.close()
-  await town?.close()
-})
+before(async () => ({ town, browser } = await t.openBoth()))
+after(() => t.closeBoth({ town, browser }))
 
 const inText = (page) => page.waitForFunction(() => document.activeElement?.getAttribute('role') === 'textbox')
 const focused = (page) => page.evaluate(() => document.activeElement?.getAttribute('aria-label'))

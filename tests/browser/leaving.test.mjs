@@ -11,14 +11,8 @@ const markdown = (title, words) => {
 }
 
 let town, browser
-before(async () => {
-  town = await t.Town.open()
-  browser = await t.openBrowser()
-})
-after(async () => {
-  await browser?.close()
-  await town?.close()
-})
+before(async () => ({ town, browser } = await t.openBoth()))
+after(() => t.closeBoth({ town, browser }))
 
 /** A line to the texts that can be cut, while the rest of the office answers. */
 async function cuttable(context) {

@@ -7,14 +7,8 @@ import * as t from './town.mjs'
 const BACK_MS = 12_000
 
 let town, browser
-before(async () => {
-  town = await t.Town.open()
-  browser = await t.openBrowser()
-})
-after(async () => {
-  await browser?.close()
-  await town?.close()
-})
+before(async () => ({ town, browser } = await t.openBoth()))
+after(() => t.closeBoth({ town, browser }))
 
 /** A page that listens; each window shows two. */
 const listener = (page, number) => page.getByTestId('listener').nth(number)

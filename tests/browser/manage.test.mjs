@@ -16,14 +16,10 @@ const PASSWORD = 'canary-of-the-page'
 let town, browser
 const running = []
 before(async () => {
-  town = await t.Town.open()
-  browser = await t.openBrowser()
+  ;({ town, browser } = await t.openBoth())
 })
 afterEach(() => running.splice(0).forEach((child) => child.kill('SIGKILL')))
-after(async () => {
-  await browser?.close()
-  await town?.close()
-})
+after(() => t.closeBoth({ town, browser }))
 
 async function hasNoBarrier(page) {
   const found = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']).analyze()

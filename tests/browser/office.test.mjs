@@ -13,14 +13,8 @@ const files = [
 ]
 
 let town, browser
-before(async () => {
-  town = await t.Town.open()
-  browser = await t.openBrowser()
-})
-after(async () => {
-  await browser?.close()
-  await town?.close()
-})
+before(async () => ({ town, browser } = await t.openBoth()))
+after(() => t.closeBoth({ town, browser }))
 
 /** What a hand drags from the desktop onto the window. */
 const bagOf = (page, files) =>

@@ -10,14 +10,8 @@ const file = fileURLToPath(new URL('fixtures/reglement-feux.md', import.meta.url
 const LOGIN_KEPT_MS = 1_500
 
 let town, browser
-before(async () => {
-  town = await t.Town.open()
-  browser = await t.openBrowser()
-})
-after(async () => {
-  await browser?.close()
-  await town?.close()
-})
+before(async () => ({ town, browser } = await t.openBoth()))
+after(() => t.closeBoth({ town, browser }))
 
 test('edits made while disconnected survive a reload and arrive once', async () => {
   const host = await t.person(browser)

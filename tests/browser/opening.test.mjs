@@ -5,16 +5,12 @@ import * as t from './town.mjs'
 
 let town, browser, host, id
 before(async () => {
-  town = await t.Town.open()
-  browser = await t.openBrowser()
+  ;({ town, browser } = await t.openBoth())
   host = await t.person(browser)
   await t.hostLogsIn(town, host.page)
   id = await newRecord('Feux')
 })
-after(async () => {
-  await browser?.close()
-  await town?.close()
-})
+after(() => t.closeBoth({ town, browser }))
 
 async function newRecord(title) {
   await host.page.goto(`${town.here}/records`)

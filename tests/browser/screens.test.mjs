@@ -14,16 +14,12 @@ const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-pra
 
 let town, browser, cookies, record
 before(async () => {
-  town = await t.Town.open()
-  browser = await t.openBrowser()
+  ;({ town, browser } = await t.openBoth())
   const host = await t.person(browser)
   await t.hostLogsIn(town, host.page)
   cookies = await host.context.cookies()
 })
-after(async () => {
-  await browser?.close()
-  await town?.close()
-})
+after(() => t.closeBoth({ town, browser }))
 
 async function look(page, name) {
   await page.waitForTimeout(250) // what slides in has arrived

@@ -79,6 +79,13 @@ export class Town {
   }
 }
 
+/** Both that a file's tests need. */
+export const openBoth = async () => ({ town: await Town.open(), browser: await openBrowser() })
+export async function closeBoth({ town, browser }) {
+  await browser?.close()
+  await town?.close()
+}
+
 export function openBrowser() {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',

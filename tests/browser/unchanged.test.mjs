@@ -12,14 +12,8 @@ const files = places.flatMap((place) => readdirSync(place).filter((name) => name
 const BINDING_MS = 700
 
 let town, browser
-before(async () => {
-  town = await t.Town.open()
-  browser = await t.openBrowser()
-})
-after(async () => {
-  await browser?.close()
-  await town?.close()
-})
+before(async () => ({ town, browser } = await t.openBoth()))
+after(() => t.closeBoth({ town, browser }))
 
 test('opening a record in the editor changes no byte of it', async (scene) => {
   const host = await t.person(browser)

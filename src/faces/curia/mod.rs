@@ -190,7 +190,7 @@ impl Dialect for Curia {
             // Our own tokens are somebody else's business, and so is Loomio's.
             let bearer = hello.request.bearer.as_deref().filter(|_| hello.request.grant.is_none());
             let bearer = bearer.filter(|_| hello.request.query("channel_token").is_none());
-            // Loomio's clients bring theirs always, if only an unknown one; who brings nothing at all comes to the forum.
+            // Loomio's clients always bring theirs, if only an unknown one; who brings nothing comes to the forum.
             let others = hello.request.grant.is_some() || hello.request.query("channel_token").is_some();
             let brings = auth.get("token").is_some() || bearer.is_some();
             if hello.namespace != "/" || (!brings && others) {
