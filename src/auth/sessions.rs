@@ -276,6 +276,25 @@ async fn apart(work: impl FnOnce() -> Result<(), BusError> + Send + 'static) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::telemetry::Metrics;
+
+    #[tokio::test]
+    async fn what_was_ended_does_not_come_back_with_a_note_of_its_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(1_000);
+        let store = crate::store::Store::open(&folder.path().join("store"), &clock, &Metrics::new()).unwrap();
+        let bus = crate::bus::Bus::open(&folder.path().join("bus"), &clock).unwrap();
+        let auth = Auth::open(folder.path(), store, bus, clock).unwrap();
+        let session = auth.begin(None, "Anne", Role::Editor, None).await.unwrap();
+        let mark = session.token.mark();
+        let row = auth.0.bus.get(&key(&mark)).unwrap().unwrap();
+        let row: SessionRow = serde_json::from_slice(&row).unwrap();
+        auth.end_sessions(vec![mark]).await;
+        // Somebody had read the row just before.
+        auth.keep_on(&mark, &row, 1_000).unwrap();
+        assert!(auth.stored_session(&mark, 1_000).is_none());
+    }
 
     #[test]
     fn names_are_trimmed_and_cannot_hide_anything() {

@@ -186,6 +186,19 @@ mod tests {
     }
 
     #[test]
+    fn everybody_who_leaves_is_told_however_many_at_once() {
+        let mut room = Presence::default();
+        let all = PRESENCE_DEPARTED_MAX as u64 * 2;
+        for n in 0..all {
+            room.hear(PeerId(n), "anne", &entry(1_000 + n, 3, Some("{}")));
+        }
+        room.news();
+        (0..all).for_each(|n| room.leave(PeerId(n)));
+        let told = crate::wire::awareness::decode(&room.news().unwrap().update).unwrap();
+        assert_eq!(told, (0..all).map(|n| entry(1_000 + n, 3, None)).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn echoes_are_not_news() {
         let mut room = Presence::default();
         room.hear(ANNE, "anne", &entry(10, 4, Some("{}")));

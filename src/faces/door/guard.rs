@@ -262,3 +262,18 @@ fn harden(headers: &mut HeaderMap, called: Option<&Place>) {
     headers.entry(policy).or_insert(HeaderValue::from_static("same-origin"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_beginning_of_a_websocket_is_without_a_deadline() {
+        let asking =
+            |upgrade: &'static str| HeaderMap::from_iter([(header::UPGRADE, upgrade.parse().unwrap())]);
+        assert!(opens_websocket(&Method::GET, &asking("WebSocket")));
+        assert!(!opens_websocket(&Method::POST, &asking("websocket")));
+        assert!(!opens_websocket(&Method::GET, &asking("h2c")));
+        assert!(!opens_websocket(&Method::GET, &HeaderMap::new()));
+    }
+}
