@@ -312,6 +312,22 @@ async fn a_large_edit_of_which_a_part_is_known_is_cut_and_others_go_on() {
 }
 
 #[tokio::test]
+async fn an_edit_that_came_while_an_answer_was_cut_is_not_called_saved_with_it() {
+    let house = House::new();
+    let mut anne = house.join("d", "anne").await;
+    anne.save(Typist::new(1).types("abc")).await;
+    anne.peer.answer(Typist::new(1).types(&"z".repeat(1_000_000))).await.unwrap();
+    let mut gappy = Typist::new(2);
+    let _lost = gappy.types("x");
+    anne.edit(gappy.types("y")).await;
+    anne.until(|me| me.saved == 2 && me.asked > 0).await;
+    anne.listen(Duration::from_millis(300)).await;
+    assert_eq!(anne.saved, 2, "what the room never took is not saved");
+    anne.peer.answer(Typist::new(2).types("xy")).await.unwrap();
+    anne.until(|me| me.saved == 4).await;
+}
+
+#[tokio::test]
 async fn a_document_of_countless_writers_takes_no_more() {
     let house = House::new();
     let mut anne = house.join("d", "anne").await;
