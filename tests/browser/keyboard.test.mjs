@@ -111,7 +111,7 @@ test('a link is typed as people say it, and what is no link is refused', async (
   const hrefs = () => t.text(page).locator('a').evaluateAll((all) => all.map((a) => a.getAttribute('href')))
   await t.text(page).click()
   await link.click()
-  for (const wrong of ['', 'ville', 'la ville.example', 'greffe@ville.example', 'javascript:alert(1)', 'page?de=ville.example']) {
+  for (const wrong of ['', 'ville', 'la ville.example', 'greffe@ville.example', 'javascript:alert(1)', 'page?de=ville.example', '//ville.example']) {
     await page.locator('#link-to').fill(wrong)
     await page.keyboard.press('Enter')
     await bad.waitFor()

@@ -1,5 +1,5 @@
 // Which addresses a link or picture may open. The document keeps whatever it holds; the page just does not open it.
-const SAFE = /^(https?:|mailto:|tel:|\/(?!\/)|#|\.{0,2}\/|[^:/?#\s]+(?:[/?#]|$))/i
+const SAFE = /^(https?:|mailto:|tel:|\/(?!\/)|#|\.{1,2}\/|[^:/?#\s]+(?:[/?#]|$))/i
 
 export function safeHref(href: unknown): string | undefined {
   if (typeof href !== 'string') return undefined
