@@ -192,7 +192,7 @@ impl Exchange {
             }
         }
         for consumer in consumers {
-            consumer.deliver(message, id).await?;
+            consumer.begin(message, id).await.end().await?;
         }
         Ok(told.len())
     }
@@ -329,12 +329,11 @@ fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::Pin;
     use std::time::Duration;
 
     use bytes::Bytes;
 
-    use super::super::Begun;
+    use super::super::{Beginning, Begun};
     use super::*;
 
     fn message(channel: &str, body: &str) -> Message {
@@ -395,7 +394,7 @@ mod tests {
     struct Busy(Mutex<(usize, Vec<String>)>);
 
     impl Consumer for Busy {
-        fn deliver<'a>(&'a self, message: &'a Message, _: Option<&'a str>) -> super::super::Delivery<'a> {
+        fn begin<'a>(&'a self, message: &'a Message, _: Option<&'a str>) -> Beginning<'a> {
             let mut state = held(&self.0);
             let body = String::from_utf8_lossy(&message.body).into_owned();
             let fails = body == "later" && state.0 < 3;
@@ -404,7 +403,7 @@ mod tests {
                 state.1.push(body);
             }
             let done = if fails { Err(Undelivered::Failed("the disk is full".into())) } else { Ok(()) };
-            Box::pin(std::future::ready(done))
+            Box::pin(std::future::ready(Begun::done(done)))
         }
     }
 
@@ -431,15 +430,15 @@ mod tests {
     struct Keeper(Mutex<Vec<(String, Option<String>)>>);
 
     impl Consumer for Keeper {
-        fn deliver<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> super::super::Delivery<'a> {
+        fn begin<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Beginning<'a> {
             Box::pin(async move {
                 tokio::task::yield_now().await;
                 if &message.body[..] == b"no" {
-                    return Err(Undelivered::Refused("no".into()));
+                    return Begun::done(Err(Undelivered::Refused("no".into())));
                 }
                 let body = String::from_utf8_lossy(&message.body).into_owned();
                 held(&self.0).push((body, id.map(str::to_owned)));
-                Ok(())
+                Begun::done(Ok(()))
             })
         }
     }
@@ -471,15 +470,7 @@ mod tests {
     }
 
     impl Consumer for Patient {
-        fn deliver<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> super::super::Delivery<'a> {
-            Box::pin(async move { self.begin(message, id).await.end().await })
-        }
-
-        fn begin<'a>(
-            &'a self,
-            message: &'a Message,
-            _: Option<&'a str>,
-        ) -> Pin<Box<dyn Future<Output = Begun> + Send + 'a>> {
+        fn begin<'a>(&'a self, message: &'a Message, _: Option<&'a str>) -> Beginning<'a> {
             let mut began = held(&self.began);
             began.push(String::from_utf8_lossy(&message.body).into_owned());
             if began.len() == BUS_UNDER_WAY_MAX {

@@ -108,8 +108,8 @@ pub enum Missed {
     },
 }
 
-/// What becomes of a message that is handed to a [`Consumer`].
-pub type Delivery<'a> = Pin<Box<dyn Future<Output = Result<(), Undelivered>> + Send + 'a>>;
+/// A message that is being taken; what comes of it tells when it is done.
+pub type Beginning<'a> = Pin<Box<dyn Future<Output = Begun> + Send + 'a>>;
 
 /// A message that a consumer has taken in its turn.
 pub struct Begun(Pin<Box<dyn Future<Output = Result<(), Undelivered>> + Send>>);
@@ -139,19 +139,9 @@ impl Begun {
 /// Somebody who does something with what is published and knows when it is done. Whoever publishes here waits for
 /// that: what has to be on disk is there before the publisher is answered.
 pub trait Consumer: Send + Sync + 'static {
-    /// Does with a message what it is for. `id` names the publication: the same one again changes nothing more.
-    /// Messages of other servers come without one, one after the other.
-    fn deliver<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Delivery<'a>;
-
-    /// Takes a message in its turn, and says when it is done. Who can have several under way at once only fixes their
-    /// order here; others do each of them in its turn.
-    fn begin<'a>(
-        &'a self,
-        message: &'a Message,
-        id: Option<&'a str>,
-    ) -> Pin<Box<dyn Future<Output = Begun> + Send + 'a>> {
-        Box::pin(async move { Begun::done(self.deliver(message, id).await) })
-    }
+    /// Takes a message in its turn, and says when it is done: several may be under way at once. `id` names the
+    /// publication: the same one again changes nothing more. Messages of other servers come without one.
+    fn begin<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Beginning<'a>;
 
     /// Something was missed. Most cannot do anything about it.
     fn missed(&self, missed: Missed) {

@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::collections::Kept;
 pub use self::exchange::{Consuming, Subscription};
 pub use self::message::{
-    Begun, Consumer, Delivery, Heard, Message, Missed, Pattern, PublishError, Published, Undelivered,
+    Beginning, Begun, Consumer, Heard, Message, Missed, Pattern, PublishError, Published, Undelivered,
 };
 
 pub use self::shared::{Found, LookedUp};

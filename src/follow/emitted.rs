@@ -3,11 +3,9 @@
 //! Owns reading such messages and saying them in the office's spaces. What is not understood is counted and dropped.
 //! Does not know sockets, nor who is in which room.
 
-use std::pin::Pin;
-
 use bytes::Bytes;
 
-use crate::bus::{Begun, Consumer, Delivery, Message, Pattern, Undelivered};
+use crate::bus::{Beginning, Begun, Consumer, Message, Pattern, Undelivered};
 use crate::rooms::space::{Except, Room, Say, Space, SpaceError};
 use crate::telemetry::Metrics;
 use crate::wire::emitter::{Emitted, EmitterError, decode};
@@ -47,15 +45,7 @@ impl Emitters {
 }
 
 impl Consumer for Emitters {
-    fn deliver<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Delivery<'a> {
-        Box::pin(async move { self.begin(message, id).await.end().await })
-    }
-
-    fn begin<'a>(
-        &'a self,
-        message: &'a Message,
-        id: Option<&'a str>,
-    ) -> Pin<Box<dyn Future<Output = Begun> + Send + 'a>> {
+    fn begin<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Beginning<'a> {
         Box::pin(async move {
             let say = match self.understood(message) {
                 Ok(say) => Say { id: id.map(str::to_owned), ..say },

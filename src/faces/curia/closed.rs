@@ -6,7 +6,6 @@
 use serde_json::Value;
 
 use crate::faces::sio::{Accepted, Dialect, Hello, Later, Peer, Reason, Refused, Said};
-use crate::rooms::space::Room;
 
 /// Lets nobody in.
 pub struct Closed;
@@ -17,10 +16,6 @@ impl Dialect for Closed {
         let brings = hello.namespace == "/" && auth.get("token").is_some_and(|token| !token.is_null());
         let answer = brings.then(|| Err(Refused::new("Server configuration error")));
         Box::pin(std::future::ready(answer))
-    }
-
-    fn joined<'a>(&'a self, _: &'a Peer, _: bool, _: Vec<Room>) -> Later<'a, ()> {
-        Box::pin(std::future::ready(()))
     }
 
     fn event<'a>(&'a self, _: &'a Peer, _: Said) -> Later<'a, ()> {

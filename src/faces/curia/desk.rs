@@ -170,7 +170,11 @@ impl Desk {
     /// Does it all, in order, for somebody who is told when it is done, on disk too.
     async fn act_for(&mut self, todo: Vec<Do>, done: Option<oneshot::Sender<()>>) {
         let under_way = self.act(todo).await;
-        end(under_way, |_| done.map_or((), |done| done.send(()).unwrap_or_default()));
+        end(under_way, |_| {
+            if let Some(done) = done {
+                done.send(()).ok();
+            }
+        });
     }
 
     /// Says it in every room that was named; who is in several hears it once.

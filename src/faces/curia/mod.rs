@@ -32,7 +32,7 @@ use self::news::Publication;
 use self::rules::Rule;
 use self::words::Words;
 use crate::auth::{Claims, JwtKeys};
-use crate::bus::{Begun, Bus, Consumer, Delivery, Message, Missed, Undelivered};
+use crate::bus::{Beginning, Begun, Bus, Consumer, Message, Missed, Undelivered};
 use crate::clock::Clock;
 use crate::config::Curia as Config;
 
@@ -274,11 +274,7 @@ impl Curia {
 }
 
 impl Consumer for Curia {
-    fn deliver<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Delivery<'a> {
-        Box::pin(async move { self.begin_to_publish(message, id).await?.end().await })
-    }
-
-    fn begin<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Later<'a, Begun> {
+    fn begin<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Beginning<'a> {
         Box::pin(async move {
             self.begin_to_publish(message, id).await.unwrap_or_else(|why| Begun::done(Err(why)))
         })

@@ -3,7 +3,6 @@
 //! Owns what a publication on one of its channels must look like (Loomio's channel server). What is inside is nobody's
 //! business here: it goes on byte for byte. What makes no sense is logged, counted and dropped.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -11,7 +10,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::bots::{Bots, CHATBOT};
-use crate::bus::{Begun, Consumer, Delivery, Message, Pattern, Undelivered};
+use crate::bus::{Beginning, Begun, Consumer, Message, Pattern, Undelivered};
 use crate::rooms::space::{Room, Say, Space, SpaceError};
 use crate::telemetry::Metrics;
 
@@ -31,15 +30,7 @@ pub(super) struct Feed {
 }
 
 impl Consumer for Feed {
-    fn deliver<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Delivery<'a> {
-        Box::pin(async move { self.begin(message, id).await.end().await })
-    }
-
-    fn begin<'a>(
-        &'a self,
-        message: &'a Message,
-        id: Option<&'a str>,
-    ) -> Pin<Box<dyn Future<Output = Begun> + Send + 'a>> {
+    fn begin<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Beginning<'a> {
         Box::pin(async move {
             let say = match self.understood(message) {
                 Ok(Some(say)) => Say { id: id.map(str::to_owned), ..say },

@@ -46,7 +46,7 @@ pub(super) struct Bot {
     config: Config,
     outbound: Outbound,
     clock: Clock,
-    /// The room once it is known and joined; whoever holds the lock speaks.
+    /// The room once it is known and joined. Whoever stands in front of the line has it to themselves.
     room: Mutex<Speaking>,
     /// Ends with the message that stands last in line.
     last: std::sync::Mutex<oneshot::Receiver<()>>,
@@ -86,7 +86,7 @@ impl Bot {
         InLine { before: std::mem::replace(&mut *now_last, last), over }
     }
 
-    /// Says something, joining first. One message at a time.
+    /// Says something, joining first; for who stands in front of the line.
     pub(super) async fn say(&self, body: &Value) -> Result<(), MatrixError> {
         let mut speaking = self.room.lock().await;
         speaking.said += 1;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use super::damage::{office, tamper};
 use super::*;
 
 const DB: &str = "townhall.db";
