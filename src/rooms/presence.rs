@@ -108,7 +108,8 @@ impl Presence {
         if self.departed.len() == PRESENCE_DEPARTED_MAX {
             self.departed.pop_front();
         }
-        if held.state.is_some() {
+        // Who took leave before going may not have been told of yet.
+        if held.state.is_some() || self.changed.contains_key(&held.client) {
             self.change(held.client, Some(held.clock));
         }
         self.departed.push_back(Departed { client: held.client, clock: held.clock, person: held.person });
@@ -196,6 +197,17 @@ mod tests {
         (0..all).for_each(|n| room.leave(PeerId(n)));
         let told = crate::wire::awareness::decode(&room.news().unwrap().update).unwrap();
         assert_eq!(told, (0..all).map(|n| entry(1_000 + n, 3, None)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn who_says_goodbye_and_goes_in_the_same_moment_is_gone_for_everybody() {
+        let mut room = Presence::default();
+        room.hear(ANNE, "anne", &entry(10, 4, Some("{}")));
+        room.news();
+        room.hear(ANNE, "anne", &entry(10, 5, None));
+        room.leave(ANNE);
+        let told = crate::wire::awareness::decode(&room.news().unwrap().update).unwrap();
+        assert_eq!(told, [entry(10, 5, None)]);
     }
 
     #[test]
