@@ -3,9 +3,9 @@
 //! Owns which way a commit takes, when the database's file is brought up to date, and taking up what a life that ended
 //! left in the journal only. Does not know what rows mean, nor who waits.
 //!
-//! A commit by the journal is one short write in place. The engine shows it at once, from memory; all of them reach its
-//! file together. Every transaction carries the number of its record ([`Mark`]): whatever the engine's file holds after
-//! a fault or a kill says exactly which records are still to be done again.
+//! A commit by the journal is one short write in place. The engine then gathers its rows in memory, and whoever reads
+//! sees them; all of them reach its file together. Every transaction carries the number of its record ([`Mark`]):
+//! whatever the engine's file holds after a fault or a kill says exactly which records are still to be done again.
 
 use std::path::Path;
 use std::time::Duration;
@@ -98,10 +98,9 @@ impl Ledger {
     /// Does again what [`Ledger::open`] gave. In memory only, it stays in the journal too.
     pub(super) fn again(&mut self, engine: &Engine, tail: &Tail, lasting: Lasting) -> Result<(), Fault> {
         let mark = self.mark;
-        let done = engine.change(|rows| {
+        let done = engine.change(lasting, |rows| {
             tail.iter().try_for_each(|content| redo::again(content, rows))?;
-            rows.put(&KEY_JOURNAL, &mark.seal())?;
-            Ok(((), lasting))
+            rows.put(&KEY_JOURNAL, &mark.seal())
         });
         done.map_err(WriteFault::into_fault)?;
         if lasting == Lasting::Disk {
@@ -110,50 +109,51 @@ impl Ledger {
         Ok(())
     }
 
-    /// Changes rows in one transaction, which is on disk when this returns `Ok`, and undone when `f` fails. After a
-    /// [`Fault::Journal`] the same may be tried again at once. `written` is called when it survives this program, if
-    /// that is before it is on disk.
+    /// Changes rows all together or not at all; they are on disk when this returns `Ok`. After a [`Fault::Journal`] the
+    /// same may be tried again at once. `written` is called when they survive this program, if that is before they are
+    /// on disk. `f` is called again when the journal does not take what it changed.
     pub(super) fn write<T>(
         &mut self,
         engine: &Engine,
         written: impl FnOnce(),
-        f: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>,
+        mut f: impl FnMut(&mut Writing<'_>) -> Result<T, Fault>,
     ) -> Result<T, WriteFault> {
         self.has_recorded = false;
-        let mark = Mark { serial: self.mark.serial + 1, is_open: true, ..self.mark };
-        let done = engine.change(|rows| {
-            rows.record();
-            let made = f(rows)?;
-            let mut redo = rows.recorded();
-            let Some(redo) = redo.as_mut().filter(|redo| self.takes(redo)) else {
-                redo.map_or(Ok(()), |redo| redo::again(redo.content(), rows))?;
-                self.straight(rows, self.journal.is_some())?;
-                return Ok(((made, None), Lasting::Disk));
-            };
-            // It survives this program from here on. The engine, which takes longer, has it before the disk confirms.
-            if self.try_journal(|journal| journal.append(redo.record(mark.life, mark.serial)))? {
-                self.has_recorded = true;
-                written();
+        if self.begun {
+            let (made, mut redo) = engine.write_down(&mut f)?;
+            if self.takes(&redo) {
+                self.record(engine, &mut redo, written)?;
+                return Ok(made);
             }
-            redo::again(redo.content(), rows)?;
-            rows.put(&KEY_JOURNAL, &mark.seal())?;
-            self.try_journal(|journal| journal.sync())?;
-            Ok(((made, Some(redo.rows())), Lasting::Memory))
-        });
-        match done {
-            Ok((made, Some(changed))) => {
-                self.mark = mark;
-                self.rows += changed;
-                self.last = Stopwatch::start();
-                self.first.get_or_insert(self.last);
-                Ok(made)
-            }
-            Ok((made, None)) => {
-                self.settled();
-                Ok(made)
-            }
-            Err(fault) => Err(fault),
         }
+        let made = engine.write(|rows| {
+            let made = f(rows)?;
+            self.straight(rows, self.journal.is_some())?;
+            Ok(made)
+        })?;
+        self.settled();
+        Ok(made)
+    }
+
+    /// Puts a record into the journal and waits for the disk; then the engine gets its rows. Should it not take them,
+    /// they come out of the journal when the file is opened again.
+    fn record(&mut self, engine: &Engine, redo: &mut Redo, written: impl FnOnce()) -> Result<(), WriteFault> {
+        let mark = Mark { serial: self.mark.serial + 1, is_open: true, ..self.mark };
+        self.try_journal(|journal| journal.append(redo.record(mark.life, mark.serial)))?;
+        self.has_recorded = true;
+        written();
+        self.try_journal(|journal| journal.sync())?;
+        engine
+            .gather(|rows| {
+                redo::again(redo.content(), rows)?;
+                rows.put(&KEY_JOURNAL, &mark.seal())
+            })
+            .map_err(WriteFault::Engine)?;
+        self.mark = mark;
+        self.rows += redo.rows();
+        self.last = Stopwatch::start();
+        self.first.get_or_insert(self.last);
+        Ok(())
     }
 
     /// Brings the database's file up to date; `f` may change rows with it.
@@ -200,13 +200,13 @@ impl Ledger {
     }
 
     /// Does something with the journal. One that fails is left alone from here on: the database takes everything.
-    fn try_journal(&mut self, f: impl FnOnce(&mut Journal) -> Result<(), Fault>) -> Result<bool, Fault> {
-        let Some(journal) = &mut self.journal else { return Ok(false) };
-        let Err(fault) = f(journal) else { return Ok(true) };
+    fn try_journal(&mut self, f: impl FnOnce(&mut Journal) -> Result<(), Fault>) -> Result<(), WriteFault> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let Err(fault) = f(journal) else { return Ok(()) };
         let file = journal.path().display();
         tracing::error!(%fault, %file, "the journal cannot be written and is not used any more");
         self.journal = None;
-        Err(Fault::Journal(fault.to_string()))
+        Err(WriteFault::Inner(Fault::Journal(fault.to_string())))
     }
 
     /// The rows of a transaction that goes to the database's file.

@@ -2,123 +2,50 @@
 //!
 //! Owns the engine's name, its settings and its errors. Does not know what rows mean, nor their checksums.
 
-use std::io;
+mod fault;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::{
-    CommitError, Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable,
-    StorageError, Table, TableDefinition, TableError, TransactionError,
+    Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, TableDefinition,
+    WriteTransaction,
 };
-use thiserror::Error;
 
-use super::redo::{self, Redo};
+pub(super) use self::fault::{Fault, WriteFault};
+use super::redo::Redo;
 use crate::config::limits::STORE_CACHE_BYTES;
 
 /// All rows live in one tree: one commit then touches one path per place it changes, and no list of trees.
 const ROWS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("townhall");
 
-/// What went wrong below the store.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(super) enum Fault {
-    /// No room left on the disk, or a quota reached.
-    #[error("the disk is full")]
-    Full,
-    /// The disk refused for another reason.
-    #[error("{0}")]
-    Disk(String),
-    /// The bytes are not those that were written.
-    #[error("{0}")]
-    Damaged(String),
-    /// An earlier fault closed the file: it must be opened again.
-    #[error("the file is closed after an earlier fault")]
-    Stale,
-    /// Another process has the file.
-    #[error("another process has the file open")]
-    InUse,
-    /// A newer program made the file.
-    #[error("the file has format {0}, made by a newer Townhall: please install that version")]
-    Newer(u64),
-    /// The journal does not take a record; the rows themselves are not touched.
-    #[error("the journal does not take it: {0}")]
-    Journal(String),
-}
-
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        use io::ErrorKind as Kind;
-        match error.kind() {
-            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => Self::Full,
-            Kind::UnexpectedEof | Kind::InvalidData => {
-                Self::Damaged(format!("the file is cut short ({error})"))
-            }
-            _ => Self::Disk(error.to_string()),
-        }
-    }
-}
-
-impl From<StorageError> for Fault {
-    fn from(error: StorageError) -> Self {
-        match error {
-            StorageError::Io(error) => error.into(),
-            StorageError::Corrupted(what) => Self::Damaged(what),
-            StorageError::PreviousIo | StorageError::DatabaseClosed | StorageError::LockPoisoned(_) => {
-                Self::Stale
-            }
-            other => Self::Disk(other.to_string()),
-        }
-    }
-}
-
-impl From<TableError> for Fault {
-    fn from(error: TableError) -> Self {
-        match error {
-            TableError::Storage(error) => error.into(),
-            other => Self::Damaged(other.to_string()),
-        }
-    }
-}
-
-impl From<TransactionError> for Fault {
-    fn from(error: TransactionError) -> Self {
-        match error {
-            TransactionError::Storage(error) => error.into(),
-            other => Self::Disk(other.to_string()),
-        }
-    }
-}
-
-impl From<CommitError> for Fault {
-    fn from(error: CommitError) -> Self {
-        match error {
-            CommitError::Storage(error) => error.into(),
-            other => Self::Disk(other.to_string()),
-        }
-    }
-}
-
-impl From<DatabaseError> for Fault {
-    fn from(error: DatabaseError) -> Self {
-        match error {
-            DatabaseError::Storage(error) => error.into(),
-            DatabaseError::DatabaseAlreadyOpen => Self::InUse,
-            DatabaseError::UpgradeRequired(format) => {
-                Self::Damaged(format!("the file says format {format}, which this program cannot read"))
-            }
-            other => Self::Damaged(other.to_string()),
-        }
-    }
-}
-
 /// The open file. After a failed write it takes no more until it is dropped and opened again.
-pub(super) struct Engine(Database);
+pub(super) struct Engine {
+    /// Dropped before the database, which it belongs to.
+    gathering: Mutex<Gathering>,
+    base: Database,
+}
+
+/// The transaction that takes one journal record's changes after the other. The engine's own work for a commit is then
+/// done once for many of them: when somebody reads, or the file is brought up to date.
+enum Gathering {
+    Nothing,
+    Open(Box<WriteTransaction>),
+    /// It met a fault, and what it had gathered is in the journal only.
+    Lost,
+}
 
 impl Engine {
+    fn new(base: Database) -> Self {
+        Self { gathering: Mutex::new(Gathering::Nothing), base }
+    }
+
     /// Makes the file, which must not exist or be empty.
     pub(super) fn create(path: &Path) -> Result<Self, Fault> {
         guarded(|| {
             let base = Database::builder().set_cache_size(STORE_CACHE_BYTES).create(path)?;
-            Ok(Self(base))
+            Ok(Self::new(base))
         })
     }
 
@@ -128,19 +55,69 @@ impl Engine {
         guarded(|| {
             #[cfg(test)]
             if let Some(failing) = failing::Failing::at(path)? {
-                return Ok(Self(Database::builder().set_cache_size(cache).create_with_backend(failing)?));
+                let base = Database::builder().set_cache_size(cache).create_with_backend(failing)?;
+                return Ok(Self::new(base));
             }
             let base = Database::builder().set_cache_size(cache).open(path)?;
-            Ok(Self(base))
+            Ok(Self::new(base))
         })
     }
 
-    /// Reads from one consistent state.
+    /// Reads from one consistent state, which holds everything that was done before.
     pub(super) fn read<T>(&self, f: impl FnOnce(&Reading) -> Result<T, Fault>) -> Result<T, Fault> {
         guarded(|| {
-            let table = self.0.begin_read().map_err(Fault::from)?.open_table(ROWS)?;
+            self.show()?;
+            let table = self.base.begin_read().map_err(Fault::from)?.open_table(ROWS)?;
             f(&Reading(table))
         })
+    }
+
+    /// Writes down what `f` changes, without doing it: it reads what was done before.
+    pub(super) fn write_down<T>(
+        &self,
+        f: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>,
+    ) -> Result<(T, Redo), WriteFault> {
+        guarded(|| {
+            let mut gathering = self.gathering();
+            let txn = gathering.begun(&self.base)?;
+            let mut redo = Redo::new();
+            let made = f(&mut Writing { table: txn.open_table(ROWS)?, redo: Some(&mut redo) });
+            Ok(made.map(|made| (made, redo)))
+        })
+        .map_err(WriteFault::Engine)?
+        .map_err(WriteFault::Inner)
+    }
+
+    /// Does changes that last until this process ends or the file is closed after a fault. The next write on disk takes
+    /// them with it. When it fails, the file must be opened again.
+    pub(super) fn gather(&self, f: impl FnOnce(&mut Writing<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
+        guarded(|| {
+            let mut gathering = self.gathering();
+            gathering.begun(&self.base)?;
+            // From here on until its end it is half done.
+            let Gathering::Open(txn) = std::mem::replace(&mut *gathering, Gathering::Lost) else {
+                return Err(Fault::Stale);
+            };
+            f(&mut Writing { table: txn.open_table(ROWS)?, redo: None })?;
+            *gathering = Gathering::Open(txn);
+            Ok(())
+        })
+    }
+
+    /// Shows readers what was gathered.
+    fn show(&self) -> Result<(), Fault> {
+        let mut gathering = self.gathering();
+        match std::mem::replace(&mut *gathering, Gathering::Lost) {
+            Gathering::Nothing => {}
+            Gathering::Open(txn) => finish(*txn, Lasting::Memory)?,
+            Gathering::Lost => return Err(Fault::Stale),
+        }
+        *gathering = Gathering::Nothing;
+        Ok(())
+    }
+
+    fn gathering(&self) -> MutexGuard<'_, Gathering> {
+        self.gathering.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes rows in one transaction, which is on disk when this returns `Ok`, and undone when `f` fails.
@@ -148,30 +125,21 @@ impl Engine {
         &self,
         f: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>,
     ) -> Result<T, WriteFault> {
-        self.change(|rows| Ok((f(rows)?, Lasting::Disk)))
+        self.change(Lasting::Disk, f)
     }
 
-    /// As [`Engine::write`], and `f` also says how long the changes last. Readers see them at once either way.
+    /// As [`Engine::write`], for as long as is said. Readers see the changes at once either way.
     pub(super) fn change<T>(
         &self,
-        f: impl FnOnce(&mut Writing<'_>) -> Result<(T, Lasting), Fault>,
+        lasting: Lasting,
+        f: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>,
     ) -> Result<T, WriteFault> {
         guarded(|| {
-            let mut txn = self.0.begin_write().map_err(Fault::from)?;
+            self.show()?;
+            let txn = self.base.begin_write().map_err(Fault::from)?;
             let made = f(&mut Writing { table: txn.open_table(ROWS)?, redo: None });
             match made {
-                Ok((made, lasting)) => {
-                    let durability = match lasting {
-                        Lasting::Memory => Durability::None,
-                        Lasting::Disk => Durability::Immediate,
-                    };
-                    txn.set_durability(durability).map_err(|e| Fault::Disk(e.to_string()))?;
-                    // Writes in two phases and keeps the free list on disk: opening after a kill takes milliseconds,
-                    // and bytes made by strangers cannot forge a finished commit.
-                    txn.set_quick_repair(lasting == Lasting::Disk);
-                    txn.commit()?;
-                    Ok(Ok(made))
-                }
+                Ok(made) => finish(txn, lasting).map(|()| Ok(made)),
                 Err(fault) => {
                     // When this fails too, the next transaction says so.
                     let _ = txn.abort();
@@ -184,6 +152,31 @@ impl Engine {
     }
 }
 
+impl Gathering {
+    /// The open transaction; begins one when there is none.
+    fn begun(&mut self, base: &Database) -> Result<&WriteTransaction, Fault> {
+        if matches!(self, Self::Nothing) {
+            *self = Self::Open(Box::new(base.begin_write()?));
+        }
+        match self {
+            Self::Open(txn) => Ok(txn),
+            Self::Nothing | Self::Lost => Err(Fault::Stale),
+        }
+    }
+}
+
+fn finish(mut txn: WriteTransaction, lasting: Lasting) -> Result<(), Fault> {
+    let durability = match lasting {
+        Lasting::Memory => Durability::None,
+        Lasting::Disk => Durability::Immediate,
+    };
+    txn.set_durability(durability).map_err(|error| Fault::Disk(error.to_string()))?;
+    // Writes in two phases and keeps the free list on disk: opening after a kill takes milliseconds, and bytes made by
+    // strangers cannot forge a finished commit.
+    txn.set_quick_repair(lasting == Lasting::Disk);
+    Ok(txn.commit()?)
+}
+
 /// How long a transaction's changes last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lasting {
@@ -191,24 +184,6 @@ pub(super) enum Lasting {
     Memory,
     /// They are on disk.
     Disk,
-}
-
-/// Who failed a write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum WriteFault {
-    /// The caller's own closure; the engine goes on.
-    Inner(Fault),
-    /// The engine; it must be opened again.
-    Engine(Fault),
-}
-
-impl WriteFault {
-    /// What went wrong, whoever failed.
-    pub(super) fn into_fault(self) -> Fault {
-        match self {
-            Self::Inner(fault) | Self::Engine(fault) => fault,
-        }
-    }
 }
 
 /// One consistent state of all rows.
@@ -234,11 +209,11 @@ impl Rows for Reading {
     }
 }
 
-/// All rows within a transaction. While changes are written down they are not done: reads do not see them.
+/// All rows within a transaction. Changes that are only written down are not done: reads do not see them.
 pub(super) struct Writing<'a> {
     table: Table<'a, &'static [u8], &'static [u8]>,
-    /// What is to be done, while it is written down.
-    redo: Option<Redo>,
+    /// What is to be done, when it is only written down.
+    redo: Option<&'a mut Redo>,
 }
 
 impl Rows for Writing<'_> {
@@ -251,52 +226,31 @@ impl Rows for Writing<'_> {
 }
 
 impl Writing<'_> {
-    /// From here on changes are only written down, for as long as the journal could take them.
-    pub(super) fn record(&mut self) {
-        self.redo = Some(Redo::new());
-    }
-
-    /// The changes since [`Writing::record`], which are still to be done; nothing more is written down. `None`: they
-    /// grew too many for the journal, and are done.
-    pub(super) fn recorded(&mut self) -> Option<Redo> {
-        self.redo.take()
-    }
-
     /// Puts a row, in place of one with the same key.
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
-        if !self.note(|redo| redo.put(key, value))? {
-            self.table.insert(key, value)?;
+        match &mut self.redo {
+            Some(redo) => redo.put(key, value),
+            None => drop(self.table.insert(key, value)?),
         }
         Ok(())
     }
 
     /// Removes a row, if there is one.
     pub(super) fn delete(&mut self, key: &[u8]) -> Result<(), Fault> {
-        if !self.note(|redo| redo.delete(key))? {
-            self.table.remove(key)?;
+        match &mut self.redo {
+            Some(redo) => redo.delete(key),
+            None => drop(self.table.remove(key)?),
         }
         Ok(())
     }
 
     /// Removes the rows from `from` (inclusive) to `to` (exclusive).
     pub(super) fn delete_range(&mut self, from: &[u8], to: &[u8]) -> Result<(), Fault> {
-        if !self.note(|redo| redo.delete_range(from, to))? {
-            self.table.retain_in::<&[u8], _>(from..to, |_, _| false)?;
+        match &mut self.redo {
+            Some(redo) => redo.delete_range(from, to),
+            None => drop(self.table.retain_in::<&[u8], _>(from..to, |_, _| false)?),
         }
         Ok(())
-    }
-
-    /// Writes a change down. `false`: it is to be done now, as everything that was written down just was.
-    fn note(&mut self, note: impl FnOnce(&mut Redo)) -> Result<bool, Fault> {
-        let Some(redo) = &mut self.redo else { return Ok(false) };
-        note(redo);
-        if redo.is_whole() {
-            return Ok(true);
-        }
-        if let Some(redo) = self.redo.take() {
-            redo::again(redo.content(), self)?;
-        }
-        Ok(false)
     }
 }
 

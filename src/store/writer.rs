@@ -42,10 +42,9 @@ pub(super) struct Handed {
 }
 
 impl Handed {
-    fn tell_written(&self) {
-        if let Some(written) = self.written.take() {
-            let _ = written.send(());
-        }
+    /// Whether somebody wanted to know.
+    fn tell_written(&self) -> bool {
+        self.written.take().is_some_and(|written| written.send(()).is_ok())
     }
 }
 
@@ -222,7 +221,12 @@ impl Writer {
         while !batch.is_empty() {
             let watch = Stopwatch::start();
             let mut at = batch.len();
-            let written = || batch.iter().for_each(Handed::tell_written);
+            let written = || {
+                if batch.iter().map(Handed::tell_written).fold(false, bool::max) {
+                    // Some systems wake them on this very core, where they would wait until the disk is asked.
+                    std::thread::yield_now();
+                }
+            };
             let done = match self.shared.engine().as_ref() {
                 Some(engine) => self.ledger.write(engine, written, |rows| {
                     let mut applying = Applying::new(rows)?;
