@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::config::limits::{
     DRAFT_BATCH, DRAFT_DEBOUNCE, DRAFT_DEBOUNCE_MAX, DRAFT_FAILED_MAX, DRAFT_RETRY, DRAFT_RETRY_MAX,
 };
@@ -87,13 +87,15 @@ impl Drafting {
             changed = tip.wait_for(|tip| *tip > cursor) => if changed.is_err() { return false },
             () = again => return true,
         }
-        let latest = tokio::time::sleep(DRAFT_DEBOUNCE_MAX);
-        tokio::pin!(latest);
+        // Looked at now and then: who writes would wake this at every commit.
+        let since = Stopwatch::start();
         loop {
-            tokio::select! {
-                () = &mut latest => return true,
-                () = tokio::time::sleep(DRAFT_DEBOUNCE) => return true,
-                changed = tip.changed() => if changed.is_err() { return false },
+            tip.mark_unchanged();
+            tokio::time::sleep(DRAFT_DEBOUNCE).await;
+            match tip.has_changed() {
+                Ok(true) if since.elapsed() < DRAFT_DEBOUNCE_MAX => {}
+                Ok(_) => return true,
+                Err(_) => return false,
             }
         }
     }
