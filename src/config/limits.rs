@@ -57,9 +57,9 @@ pub const ROOM_GRACE: Duration = Duration::from_secs(30);
 pub const ROOM_GRACE_CROWDED: Duration = Duration::from_secs(1);
 /// A room pauses so long for each peer between two fan-outs: telling one takes some ten microseconds, so telling all of
 /// them takes a few hundredths of the time, however fast they write…
-pub const ROOM_BREATH_PER_PEER: Duration = Duration::from_micros(500);
+pub const ROOM_BREATH_PER_PEER: Duration = Duration::from_micros(800);
 /// …but no longer than this, which nobody sees…
-pub const ROOM_BREATH_MAX: Duration = Duration::from_millis(25);
+pub const ROOM_BREATH_MAX: Duration = Duration::from_millis(40);
 /// …and not at all among so few.
 pub const ROOM_FEW_PEERS: usize = 8;
 /// So many edits are told at once, pause or not.

@@ -13,13 +13,13 @@ use crate::rooms::work::{Shot, Work, Worked};
 use crate::store::{CommitError, Committed, StoreState};
 
 impl Room {
-    /// What came goes to the peers, unless the room has spoken just now; and to the store: acknowledgements follow the
-    /// commit, and wait for nobody's eyes.
+    /// What came goes to the store, so that the disk works while the room speaks: acknowledgements wait for nobody's
+    /// eyes. It goes to the peers too, unless the room has spoken just now.
     pub(super) fn hand_out(&mut self) {
+        let settled = self.saving.submit();
         if self.breath.may_speak() || self.fresh.len() + self.told.len() >= ROOM_FRESH_MAX {
             self.speak();
         }
-        let settled = self.saving.submit();
         self.acknowledge(settled);
         if !self.bench.is_busy() {
             self.start_work(self.snapshots.is_due() && self.asks.is_empty(), true);
