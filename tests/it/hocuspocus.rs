@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use townhall::auth::Role;
-use townhall::wire::hocuspocus::Body;
+use townhall::wire::hocuspocus::{self, Address, Body};
 use townhall::wire::ysync::SyncMessage;
 
 use crate::harness::socket::{Came, Raw, empty_update, nothing, presence, token_body};
@@ -524,6 +524,31 @@ async fn a_line_that_went_dead_without_a_word_is_given_up_within_a_minute() {
     }
     assert!(began.elapsed() > Duration::from_secs(30), "given up too early");
     drop(dead);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_before_the_line_broke_is_taken() {
+    const LETTERS: u64 = 600;
+    let stand = Stand::open().await;
+    let leaver = joined(&stand, "notes", Role::Editor).await;
+    let mut typist = Typist::new(31);
+    let address = Address::new("notes");
+    // Long before it has read the last one, the server has answers to give, and finds nobody there.
+    let said = (0..LETTERS).flat_map(|_| [step1(nothing()), edit(typist.types("a"))]);
+    leaver.send_and_break(said.map(|body| hocuspocus::encode(&address, &body))).await;
+    let mut other = joined(&stand, "notes", Role::Editor).await;
+    let saved = async {
+        loop {
+            other.say("notes", &step1(nothing())).await;
+            let (_, asked) =
+                other.hear_until(|_, body| matches!(body, Body::Sync(SyncMessage::Step1(_)))).await;
+            let Body::Sync(SyncMessage::Step1(have)) = asked else { continue };
+            if state_vector(&have).get(&31) == Some(&LETTERS) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), saved).await.expect("every letter arrives");
 }
 
 #[tokio::test]

@@ -73,6 +73,9 @@ pub(in crate::faces) struct Line {
     codec: WebSocketContext,
     /// A frame was cut off in the middle of its bytes: nothing more can be said.
     torn: bool,
+    /// Nobody is there to be told anything. What they said before they went is heard all the same: that the line broke
+    /// is found by reading to its end.
+    mute: bool,
     /// The library has an answer to a ping, which it writes before it reads again.
     answers: bool,
     /// Why nothing more can be understood.
@@ -95,6 +98,7 @@ impl Line {
             wire: Wire::new(parts.io.into_inner(), allowance),
             codec: WebSocketContext::from_partially_read(ahead, Role::Server, Some(config)),
             torn: false,
+            mute: false,
             answers: false,
             lost: None,
         })
@@ -116,11 +120,8 @@ impl Line {
     }
 
     /// Says what is left of what others began; woken for that, too, from now on.
-    pub(in crate::faces) fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
-        match self.wire.poll_rest(cx) {
-            Poll::Ready(Err(_)) => Err(Fault::Closed),
-            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
-        }
+    pub(in crate::faces) fn go_on(&mut self, cx: &mut Context<'_>) {
+        self.mute |= matches!(self.wire.poll_rest(cx), Poll::Ready(Err(_)));
     }
 
     /// Waits for the next message. Nothing is lost when the wait is given up.
@@ -133,7 +134,7 @@ impl Line {
         if self.lost.is_some() || self.wire.ended(cx) {
             return Poll::Ready(Err(Fault::Closed));
         }
-        self.go_on(cx)?;
+        self.go_on(cx);
         if self.wire.is_drained() && self.wire.poll_readable(cx).is_pending() {
             return Poll::Pending;
         }
@@ -172,9 +173,8 @@ impl Line {
         let mut progress = Progress::default();
         self.torn = true;
         match poll_fn(|cx| Poll::Ready(self.poll_write(cx, pieces, &mut progress))).await {
-            Poll::Ready(done) => {
-                done?;
-                self.torn = false;
+            Poll::Ready(()) => {
+                self.torn = self.mute;
                 Ok(Duration::ZERO)
             }
             Poll::Pending => Box::pin(self.write_slowly(pieces, progress)).await,
@@ -192,29 +192,27 @@ impl Line {
                     return Poll::Ready(Err(Fault::Closed));
                 }
                 match self.poll_write(cx, pieces, &mut progress) {
-                    Poll::Ready(all) => Poll::Ready(all.map(|()| true)),
+                    Poll::Ready(()) => Poll::Ready(Ok(true)),
                     Poll::Pending if progress.written() >= stride => Poll::Ready(Ok(false)),
                     Poll::Pending => Poll::Pending,
                 }
             });
             done = timeout(OUTBOX_LAG_MAX, some).await.map_err(|_| Fault::Stuck)??;
         }
-        self.torn = false;
+        self.torn = self.mute;
         Ok(began.elapsed())
     }
 
-    fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        pieces: &[Bytes],
-        progress: &mut Progress,
-    ) -> Poll<Result<(), Fault>> {
-        if progress.written() == 0 && (self.answers || self.wire.is_held_up()) {
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[Bytes], progress: &mut Progress) -> Poll<()> {
+        if !self.mute && progress.written() == 0 && (self.answers || self.wire.is_held_up()) {
             // What the library has to say stays in front.
-            ready!(self.poll_answer(cx))?;
+            self.mute = ready!(self.poll_answer(cx)).is_err();
             self.answers = false;
         }
-        self.wire.poll_write_all(cx, pieces, progress).map_err(|_| Fault::Closed)
+        if !self.mute {
+            self.mute = ready!(self.wire.poll_write_all(cx, pieces, progress)).is_err();
+        }
+        Poll::Ready(())
     }
 
     /// Writes what the library answers by itself.

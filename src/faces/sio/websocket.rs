@@ -143,7 +143,7 @@ impl Carrier {
 
     /// Whose turn it is. Whoever talks without end does not keep the other from its turn.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<Turn, Reason>> {
-        self.line.go_on(cx)?;
+        self.line.go_on(cx);
         let listened = std::mem::take(&mut self.listened);
         if !listened && let Poll::Ready(turn) = self.poll_client(cx) {
             return Poll::Ready(turn);

@@ -70,6 +70,16 @@ impl Raw {
         let _ = self.ws.send(Message::Binary(frame.into())).await;
     }
 
+    /// Sends binary messages all at once, and breaks the line in the same moment.
+    pub(crate) async fn send_and_break(mut self, frames: impl IntoIterator<Item = Bytes>) {
+        for frame in frames {
+            self.ws.feed(Message::Binary(frame)).await.unwrap();
+        }
+        self.ws.flush().await.unwrap();
+        let MaybeTlsStream::Plain(tcp) = self.ws.get_ref() else { panic!("not encrypted") };
+        tcp.set_zero_linger().unwrap();
+    }
+
     /// Sends a text message.
     pub(crate) async fn send_text(&mut self, text: &str) {
         self.ws.send(Message::Text(text.into())).await.unwrap();
