@@ -47,16 +47,12 @@ pub(crate) async fn figures() {
     let office = Office::start().await;
     let ours = measure(&office_server(&office, &office.channel_token().await)).await;
     drop(office);
-    let node = Node::start();
+    let node = Node::start(None);
     let theirs = match &node {
         Some(node) => Some(measure(&node.server()).await),
         None => None,
     };
-    let beside = |ours: f64, of: fn(&Cost) -> f64, unit: &str| match &theirs {
-        Some(theirs) => format!("{ours:.2} / {:.2} {unit}, {:.2}x", of(theirs), ours / of(theirs)),
-        None => format!("{ours:.2} {unit}"),
-    };
-    let both = |of: fn(&Cost) -> f64, unit: &str| beside(of(&ours), of, unit);
+    let both = |of: fn(&Cost) -> f64, unit: &str| beside(of(&ours), theirs.as_ref().map(of), unit);
     let pause = Duration::from_secs(1) / PER_S as u32;
     floor::bare_sends(Sends { readers: CLIENTS, rounds: MESSAGES / 2, pause, bytes: MESSAGE_BYTES }).await;
     println!("channels: {CLIENTS} clients in a room, {MESSAGE_BYTES} bytes, {PER_S}/s; ours / Node's, ratio");
@@ -66,6 +62,14 @@ pub(crate) async fn figures() {
     line("  published by HTTP to heard, p99", &both(|cost| cost.late_ms.1, "ms"), "");
     line("  per connect", &both(|cost| cost.connect_ms, "CPU-ms"), "<= 0.08 CPU-ms");
     line("  memory per idle connection", &both(|cost| cost.idle_kib, "KB"), "<= 10 KB");
+}
+
+/// Ours, and Node's beside it.
+fn beside(ours: f64, theirs: Option<f64>, unit: &str) -> String {
+    match theirs {
+        Some(theirs) => format!("{ours:.2} / {theirs:.2} {unit}, {:.2}x", ours / theirs),
+        None => format!("{ours:.2} {unit}"),
+    }
 }
 
 /// The same messages from a back end behind a real Redis, where that is installed.
@@ -80,16 +84,27 @@ pub(crate) async fn through_redis() {
     while office.counted("townhall_bus_up").await == 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let server = office_server(&office, "bench");
-    let alone = connect(&server, 1).await;
-    let cost = say_and_hear(&server, alone, Publisher::Redis(back_end.clone())).await;
-    let late = format!("{:.2} / {:.2} ms", cost.late_ms.0, cost.late_ms.1);
-    line("  published in Redis to heard by one, p50 / p99", &late, "p50 <= 0.4 ms");
-    let ears = connect(&server, CLIENTS).await;
-    let cost = say_and_hear(&server, ears, Publisher::Redis(back_end)).await;
-    let late = format!("{:.2} / {:.2} ms", cost.late_ms.0, cost.late_ms.1);
-    line("  published in Redis to heard, p50 / p99", &late, "");
-    line("  heard", &format!("{} of {}", cost.heard, CLIENTS * MESSAGES), "all");
+    let ours = heard_from(&back_end, &office_server(&office, "bench")).await;
+    drop(office);
+    let node = Node::start(Some(&redis.url()));
+    let theirs = match &node {
+        Some(node) => Some(heard_from(&back_end, &node.server()).await),
+        None => None,
+    };
+    let both = |of: fn(&[Cost; 2]) -> f64| beside(of(&ours), theirs.as_ref().map(of), "ms");
+    line("  published in Redis to heard by one, p50", &both(|[one, _]| one.late_ms.0), "<= 0.4 ms");
+    line("  published in Redis to heard by one, p99", &both(|[one, _]| one.late_ms.1), "");
+    line("  published in Redis to heard by all, p50", &both(|[_, all]| all.late_ms.0), "");
+    line("  published in Redis to heard by all, p99", &both(|[_, all]| all.late_ms.1), "");
+    line("  heard", &format!("{} of {}", ours[1].heard, CLIENTS * MESSAGES), "all");
+}
+
+/// What a back end says in Redis: heard by one client alone, and by all.
+async fn heard_from(back_end: &MultiplexedConnection, server: &Server<'_>) -> [Cost; 2] {
+    let alone = connect(server, 1).await;
+    let one = say_and_hear(server, alone, Publisher::Redis(back_end.clone())).await;
+    let ears = connect(server, CLIENTS).await;
+    [one, say_and_hear(server, ears, Publisher::Redis(back_end.clone())).await]
 }
 
 fn office_server<'a>(office: &'a Office, channel_token: &str) -> Server<'a> {
@@ -222,11 +237,12 @@ struct Node {
 }
 
 impl Node {
-    /// `None`, and a line that says so, where Node or its packages are missing.
-    fn start() -> Option<Self> {
+    /// Hears a Redis too, if there is one. `None`, and a line that says so, where Node or its packages are missing.
+    fn start(redis_url: Option<&str>) -> Option<Self> {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node");
         let spawned = Command::new("node")
             .arg("socketio_server.mjs")
+            .args(redis_url)
             .current_dir(folder)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
