@@ -9,6 +9,7 @@ use tauri::webview::{DownloadEvent, NewWindowResponse};
 use tauri::{AppHandle, Manager, Url, Webview, WebviewUrl, WebviewWindow, WebviewWindowBuilder};
 use tauri_plugin_opener::OpenerExt;
 use townhall::clock::Clock;
+use townhall::config::limits::WINDOW_AWAY_MAX_MS;
 
 use crate::notice::{self, Choice};
 use crate::office::Office;
@@ -16,8 +17,6 @@ use crate::office::Office;
 const LABEL: &str = "main";
 /// The page that asks for a code. In the host's own window it means that the login has ended.
 const JOIN_PATH: &str = "/join";
-/// A window that was away this long logs in afresh when it is wanted: its login may have ended meanwhile.
-const AWAY_MAX_MS: u64 = 6 * 3600 * 1000;
 /// In the program's own configuration folder: the clerk was told that closing the window does not close the office.
 const TOLD_FILE: &str = "told-that-it-stays-open";
 
@@ -81,7 +80,8 @@ fn try_show(app: &AppHandle) -> tauri::Result<()> {
     let away_since_ms = place.lock().away_since_ms.take();
     let Some(window) = app.get_webview_window(LABEL) else { return build(app) };
     let now_ms = Clock::real().now_ms();
-    let long_away = away_since_ms.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) >= AWAY_MAX_MS);
+    let long_away =
+        away_since_ms.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) >= WINDOW_AWAY_MAX_MS);
     if (long_away || is_locked_out(&window))
         && let Err(error) = log_in_again(app, &window, now_ms)
     {

@@ -7,10 +7,10 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::config::limits::CREDENTIAL_MAX_BYTES;
+
 /// Bytes of randomness in a token.
 const TOKEN_BYTES: usize = 32;
-/// Longest text that is looked at as a credential.
-const CREDENTIAL_MAX_BYTES: usize = 512;
 
 /// The computer gave no randomness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

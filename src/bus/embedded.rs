@@ -22,8 +22,8 @@ use super::BusError;
 use super::stored::{entry, expiry_of, lives, value_of, with_expiry};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::limits::{
-    BUS_CACHE_BYTES, BUS_CLOSE_WAIT, BUS_FLUSH_WAIT, BUS_KEYS_MAX, BUS_MEND_INTERVAL, BUS_PROBE_BYTES,
-    BUS_SWEEP_INTERVAL, BUS_SWEEP_MAX,
+    BUS_CACHE_BYTES, BUS_CLOSE_WAIT, BUS_FLUSH_WAIT, BUS_KEYS_MAX, BUS_LOCKED_PAUSE, BUS_MEND_INTERVAL,
+    BUS_PROBE_BYTES, BUS_SWEEP_INTERVAL, BUS_SWEEP_MAX,
 };
 
 /// The bus of this office.
@@ -314,7 +314,7 @@ fn open_or_set_aside(dir: &Path) -> Result<Trees, BusError> {
             Ok(trees) => return Ok(trees),
             // The engine lets its lock go a moment after it is closed.
             Err(error) if is_locked(&error) && since.elapsed() < BUS_MEND_INTERVAL => {
-                thread::sleep(Duration::from_millis(20));
+                thread::sleep(BUS_LOCKED_PAUSE);
             }
             Err(error) => break error,
         }

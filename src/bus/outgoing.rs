@@ -13,15 +13,13 @@ use tokio::sync::Notify;
 use super::BusError;
 use super::message::{Message, PublishError};
 use crate::config::limits::{
-    OUTGOING_BATCH, OUTGOING_BATCH_BYTES, OUTGOING_MAX_BYTES, OUTGOING_MAX_MESSAGES,
+    OUTGOING_BATCH, OUTGOING_BATCH_BYTES, OUTGOING_MAX_BYTES, OUTGOING_MAX_MESSAGES, OUTGOING_READ_ROWS,
 };
 use crate::store::{CommitError, Store, Table, Write};
 use crate::telemetry::Metrics;
 
 /// The follower's cursor, in [`Table::Cursors`].
 const CURSOR: &[u8] = b"relay";
-/// Rows read at once when the office opens.
-const OPEN_BATCH: usize = 256;
 
 /// The rows that wait.
 pub(super) struct Outgoing {
@@ -77,9 +75,10 @@ impl Outgoing {
             ..Waiting::default()
         };
         loop {
-            let rows =
-                store.scan(Table::Outgoing, &waiting.next.to_be_bytes(), OPEN_BATCH).map_err(unread)?;
-            let full = rows.len() == OPEN_BATCH;
+            let rows = store
+                .scan(Table::Outgoing, &waiting.next.to_be_bytes(), OUTGOING_READ_ROWS)
+                .map_err(unread)?;
+            let full = rows.len() == OUTGOING_READ_ROWS;
             for (key, row) in rows {
                 waiting.next = number(&key).map_or(waiting.next, |number| number + 1);
                 waiting.rows += 1;

@@ -18,12 +18,10 @@ use super::central::Sender;
 use super::collections::fields;
 use super::{Bus, BusError};
 use crate::clock::Clock;
-use crate::config::limits::{BUS_COPY_LIFE, BUS_KEYS_MAX};
+use crate::config::limits::{BUS_COPY_LIFE, BUS_COPY_SLACK_MS, BUS_KEYS_MAX, BUS_PUTS_AT_ONCE_MAX};
 
 /// What begins a copy's key among the office's keys.
 const PREFIX: &str = "shared/";
-/// Keys put again at once.
-const PUTS_AT_ONCE: usize = 128;
 /// Put by this office.
 pub(super) const OWN: u8 = 1;
 /// Seen at the central server.
@@ -43,9 +41,6 @@ pub(super) const COUNT: u8 = 7;
 /// as confirmed: so one that was not is put only where nothing lies, while the other way round the office would put
 /// what it knew long ago over what others wrote since.
 const OWED: u8 = 0x80;
-
-/// A copy whose life differs by less is the same.
-const COPY_SLACK_MS: u64 = 5_000;
 
 /// What is known of a shared key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,7 +158,8 @@ impl Bus {
             };
         };
         let until_ms = life.map_or(0, |life| until(&self.0.clock, life));
-        if copy.is_none_or(|copy| copy.value != value || copy.until_ms.abs_diff(until_ms) > COPY_SLACK_MS) {
+        if copy.is_none_or(|copy| copy.value != value || copy.until_ms.abs_diff(until_ms) > BUS_COPY_SLACK_MS)
+        {
             let life = life.map_or(BUS_COPY_LIFE, |life| life.min(BUS_COPY_LIFE));
             self.keep_seen(key, &Copy::new(SEEN, until_ms, value.clone()), life);
         }
@@ -270,7 +266,7 @@ impl Bus {
             }
         });
         futures_util::stream::iter(puts)
-            .buffer_unordered(PUTS_AT_ONCE)
+            .buffer_unordered(BUS_PUTS_AT_ONCE_MAX)
             .all(|put| std::future::ready(put.is_some()))
             .await
     }

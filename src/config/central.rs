@@ -5,6 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::limits::{CENTRAL_HOSTS_MAX, CENTRAL_URL_MAX_BYTES};
+
 /// What URLs look like, for complaints.
 const FORMS: &str = "redis://[user:password@]host[:6379][/db], rediss:// for TLS, redis+sentinel://host,host/master or \
                      redis+cluster://host,host";
@@ -12,10 +14,6 @@ const FORMS: &str = "redis://[user:password@]host[:6379][/db], rediss:// for TLS
 const PORT: u16 = 6379;
 /// A sentinel's own port.
 const SENTINEL_PORT: u16 = 26_379;
-/// Sentinels, or nodes to ask for the others.
-const HOSTS_MAX: usize = 16;
-/// A URL is short; a longer one is something else.
-const URL_MAX_BYTES: usize = 2_048;
 
 /// Why a URL is not understood; never says what was in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -155,7 +153,7 @@ impl FromStr for CentralUrl {
     type Err = CentralUrlError;
 
     fn from_str(url: &str) -> Result<Self, CentralUrlError> {
-        if url.len() > URL_MAX_BYTES || url.chars().any(|c| c.is_control() || c == ' ') {
+        if url.len() > CENTRAL_URL_MAX_BYTES || url.chars().any(|c| c.is_control() || c == ' ') {
             return Err(CentralUrlError("it is too long, or has spaces in it"));
         }
         let (scheme, rest) = url.split_once("://").ok_or(CentralUrlError("it has no scheme"))?;
@@ -218,7 +216,7 @@ fn hosts_of(hosts: &str, default_port: u16) -> Result<Vec<(String, u16)>, Centra
         };
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
         let port = port.map_or(Ok(default_port), |port| port.parse().map_err(|_| bad.clone()))?;
-        if host.is_empty() || !host.chars().all(plain) || port == 0 || found.len() >= HOSTS_MAX {
+        if host.is_empty() || !host.chars().all(plain) || port == 0 || found.len() >= CENTRAL_HOSTS_MAX {
             return Err(bad);
         }
         found.push((host.to_owned(), port));

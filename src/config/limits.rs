@@ -5,14 +5,18 @@
 mod bus;
 mod forum;
 mod loomio;
+mod office;
 mod space;
+mod text;
 
 use std::time::Duration;
 
 pub use bus::*;
 pub use forum::*;
 pub use loomio::*;
+pub use office::*;
 pub use space::*;
+pub use text::*;
 
 /// Bytes in one kibibyte.
 pub const KIB: usize = 1024;
@@ -41,6 +45,8 @@ pub const ACTIVITY_REASONS_MAX: usize = 16;
 pub const ROOM_MAILBOX: usize = 256;
 /// Open rooms at once.
 pub const ROOMS_OPEN_MAX: usize = 2_000;
+/// An open is tried this often when the room it found was just ending.
+pub const ROOM_OPEN_TRIES: usize = 8;
 /// Parts (runs, references, deleted ranges) of one edit beyond which its sender waits…
 pub const EDIT_PARTS_FREE: usize = 1_000;
 /// …this long for each of them: placing one takes a tenth of it, and the rest of the time is the others'.
@@ -97,6 +103,8 @@ pub const OUTBOX_MAX_BYTES: usize = MIB;
 pub const OUTBOX_TAKE_MAX_BYTES: usize = 64 * KIB;
 /// What waits in an outbox is counted in steps of this many bytes: a reader that keeps up is not counted at all.
 pub const OUTBOX_COUNTED_BYTES: usize = 4 * KIB;
+/// Places that an empty outbox keeps ready when a burst is over.
+pub const OUTBOX_SLOTS_KEPT: usize = 4;
 /// A reader that stays behind this long is closed.
 pub const OUTBOX_LAG_MAX: Duration = Duration::from_secs(30);
 
@@ -178,6 +186,8 @@ pub const SCRIBE_PARTS_MAX: usize = 100_000;
 pub const SCRIBE_WAITING_MAX: usize = 64;
 /// Stack of the scribe's working thread, in bytes: trees are walked by recursion.
 pub const SCRIBE_STACK_BYTES: usize = 64 * MIB;
+/// Elements deeper than this are not walked: far beyond what any editor makes, far below the end of the stack.
+pub const SCRIBE_WALK_MAX: usize = 4 * TEXT_NESTING_MAX;
 /// An idle scribe is ended after this long: it costs memory and is quickly started.
 pub const SCRIBE_IDLE: Duration = Duration::from_secs(30);
 /// Text is written back this long after the last change…
@@ -200,6 +210,12 @@ pub const DRAFT_RETRY_MAX: Duration = Duration::from_secs(600);
 pub const RECORDS_MAX: usize = 20_000;
 /// A record's title, in characters.
 pub const RECORD_TITLE_MAX_CHARS: usize = 300;
+/// A record's type or status, in bytes: a short word.
+pub const RECORD_WORD_MAX_BYTES: usize = 32;
+/// The name of a record's file, in characters, without its `.md`; a longer one is cut.
+pub const RECORD_FILE_STEM_MAX_CHARS: usize = 80;
+/// Rows read at once when all records are read.
+pub const RECORDS_READ_ROWS: usize = 1_000;
 
 // --- the door --------------------------------------------------------------------------------------------
 
@@ -215,6 +231,10 @@ pub const CONNECTIONS_WAITING_MAX: usize = 1_024;
 pub const SILENCE_MIN: Duration = Duration::from_millis(250);
 /// A connection waits this long for a seat: as long as the strangers before it have to say who they are.
 pub const SEAT_DEADLINE: Duration = Duration::from_secs(10);
+/// One look at the seats is trusted this long, in case the seat that became free was another address'.
+pub const SEATS_LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// After a failed accept (no file handles left, for example) the next one waits this long.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The head of one request, in bytes; also the reading buffer of a connection.
 pub const REQUEST_HEAD_MAX_BYTES: usize = 32 * KIB;
 /// Headers of one request.
@@ -245,6 +265,14 @@ pub const SOCKET_TICK: Duration = Duration::from_secs(5);
 pub const QUIET_MAX: Duration = Duration::from_secs(15);
 /// Read buffer of one socket, in bytes: a town has many idle ones. A longer message has room of its own.
 pub const SOCKET_BUFFER_BYTES: usize = KIB;
+/// Whoever takes less than this many bytes within [`OUTBOX_LAG_MAX`] takes nothing.
+pub const SOCKET_STRIDE_BYTES: usize = 16 * KIB;
+/// Pieces written with one call to the system.
+pub const SOCKET_PIECES_AT_ONCE: usize = 32;
+/// A message on a Yjs socket is copied behind its head up to this many bytes; a longer one goes out as it lies.
+pub const SOCKET_COPIED_MAX_BYTES: usize = KIB;
+/// So many messages of a Yjs socket are put into the figures at once.
+pub const SOCKET_COUNTED_MESSAGES: u64 = 32;
 /// One thing kept for somebody who was refused and may try again, in bytes.
 pub const DENIED_KEPT_MAX_BYTES: usize = 4 * KIB;
 /// A closed socket is read this long for the other side's goodbye.
@@ -274,6 +302,14 @@ pub const ENGINE_PING_INTERVAL: Duration = Duration::from_secs(25);
 pub const ENGINE_PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// A WebSocket shows within this time that a polling session may move to it.
 pub const ENGINE_UPGRADE_DEADLINE: Duration = Duration::from_secs(10);
+/// While a WebSocket shows that it works, a waiting request is let go after this long.
+pub const ENGINE_PROBE_PAUSE: Duration = Duration::from_millis(100);
+/// Two requests that overtake each other arrive this far apart at most.
+pub const ENGINE_OVERTAKING_MAX: Duration = Duration::from_millis(100);
+/// Whether a client has taken something of too much is looked at this often.
+pub const ENGINE_ROOM_PAUSE: Duration = Duration::from_millis(5);
+/// What is said when the office stops has this long to go out.
+pub const ENGINE_STOP_LINGER: Duration = Duration::from_millis(50);
 /// Engine.IO sessions at once; beyond it one that has not entered any namespace gives way.
 pub const SIO_SESSIONS_MAX: usize = 4_096;
 /// Engine.IO sessions of one address: as many as it may have connections.
@@ -284,6 +320,9 @@ pub const SIO_PACKETS_BURST: u32 = 5_000;
 pub const SIO_PACKETS_PER_SECOND: u32 = 500;
 /// …and who does not stop for this long is closed.
 pub const SIO_STRAIN_MAX: Duration = Duration::from_secs(10);
+/// A bucket of packets that was empty counts as empty until this much is in it again: nobody speaks exactly at its
+/// pace.
+pub const SIO_PACKETS_REST: Duration = Duration::from_secs(1);
 /// Frames waiting for one Engine.IO client, in bytes: a few of the largest messages; over it the session is closed.
 pub const SIO_OUTBOX_MAX_BYTES: usize = 4 * MIB;
 /// Namespaces that one client may be in.
@@ -305,6 +344,8 @@ pub const SOCKETIO_ATTACHMENTS_MAX_BYTES: usize = 4 * MIB;
 pub const AUDIT_ROWS_MAX: usize = 50_000;
 /// …and when there are so many more, these go with the commit of the next one.
 pub const AUDIT_ROWS_PRUNED: usize = 1_000;
+/// Longest text that is looked at as a credential, in bytes.
+pub const CREDENTIAL_MAX_BYTES: usize = 512;
 /// A join code lives this long.
 pub const JOIN_CODE_LIFE: Duration = Duration::from_secs(600);
 /// Wrong guesses that one address may make in a minute.
@@ -333,12 +374,3 @@ pub const SESSION_TOUCH: Duration = Duration::from_secs(60);
 pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// A person counts as online this long after the last request.
 pub const ONLINE_FOR: Duration = Duration::from_secs(90);
-
-// --- the network -----------------------------------------------------------------------------------------
-
-/// Addresses shown to the clerk: more than anybody reads, and a machine may have hundreds.
-pub const LAN_ADDRESSES_MAX: usize = 16;
-/// The goodbye on the network is said within this time.
-pub const LAN_GOODBYE: Duration = Duration::from_secs(1);
-/// The adapters are looked at this often: a cable put back in is announced within it.
-pub const LAN_INTERFACE_CHECK: Duration = Duration::from_secs(2);

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::limits::CONFIG_FILE_MAX_BYTES;
 use super::written::Written;
 use super::{CentralUrl, CentralUrlError, Config, Flags, Realtime, curia, limits, loomio};
 
@@ -16,10 +17,6 @@ pub(super) const LOG_DEFAULT: &str = "info";
 const PORT_DEFAULT: u16 = 3001;
 /// The file that is read from the data folder when no other is named.
 const FILE_NAME: &str = "townhall.yml";
-/// What the published file writes as an interval of 0: by count only. As long as no timer minds.
-const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
-/// A configuration file is small; a larger one is something else.
-const FILE_MAX_BYTES: u64 = 1024 * 1024;
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -135,8 +132,8 @@ fn window(window_s: Option<u64>, complain: Complain<'_>) -> Result<Duration, Con
 fn read(path: &Path) -> Result<String, ConfigError> {
     let unreadable = |why: String| ConfigError::Unreadable { path: path.to_path_buf(), why };
     let size = std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?.len();
-    if size > FILE_MAX_BYTES {
-        return Err(unreadable(format!("it is larger than {FILE_MAX_BYTES} bytes")));
+    if size > CONFIG_FILE_MAX_BYTES {
+        return Err(unreadable(format!("it is larger than {CONFIG_FILE_MAX_BYTES} bytes")));
     }
     std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))
 }
@@ -229,11 +226,11 @@ fn realtime(written: &Written, complain: Complain<'_>) -> Result<Realtime, Confi
         room_grace: section
             .rooms
             .grace_period_ms
-            .map_or(defaults.room_grace, |ms| Duration::from_millis(ms).min(NEVER)),
+            .map_or(defaults.room_grace, |ms| Duration::from_millis(ms).min(limits::CONFIG_NEVER)),
         snapshot_interval: match section.snapshots.interval {
             None => defaults.snapshot_interval,
-            Some(0) => NEVER,
-            Some(interval_s) => Duration::from_secs(interval_s).min(NEVER),
+            Some(0) => limits::CONFIG_NEVER,
+            Some(interval_s) => Duration::from_secs(interval_s).min(limits::CONFIG_NEVER),
         },
         snapshot_updates: at_least_one(
             "realtime.snapshots.max_updates",

@@ -11,7 +11,6 @@ mod stream;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -30,12 +29,9 @@ pub use seats::Seat;
 pub(in crate::faces) use stream::DoorStream;
 
 use super::{Caller, failure};
-use crate::config::limits::{GOODBYE, HEADER_DEADLINE, HEADERS_MAX, REQUEST_HEAD_MAX_BYTES};
+use crate::config::limits::{ACCEPT_PAUSE, GOODBYE, HEADER_DEADLINE, HEADERS_MAX, REQUEST_HEAD_MAX_BYTES};
 use crate::telemetry::Metrics;
 use seats::Seats;
-
-/// After a failed accept (no file handles left, for example) the next one waits this long.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The office's door; cheap to clone.
 #[derive(Clone)]

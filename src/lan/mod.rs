@@ -10,8 +10,8 @@ pub use addresses::{LanAddress, addresses};
 pub use announce::{Announce, AnnounceError, AnnounceOptions, OFFICE_TYPE};
 pub use qr::{Qr, QrError, qr};
 
-/// Longest host label that we choose; RFC 1035 allows 63, and a conflict appends `-2`, `-3`…
-const HOST_LABEL_MAX_BYTES: usize = 40;
+use crate::config::limits::LAN_HOST_LABEL_MAX_BYTES;
+
 /// What an office without a usable name is called on the network.
 const HOST_LABEL_DEFAULT: &str = "townhall";
 
@@ -25,7 +25,7 @@ pub fn host_label(office_name: &str) -> String {
         if spelled == "-" && (label.is_empty() || label.ends_with('-')) {
             continue;
         }
-        if label.len() + spelled.len() > HOST_LABEL_MAX_BYTES {
+        if label.len() + spelled.len() > LAN_HOST_LABEL_MAX_BYTES {
             break;
         }
         label.push_str(spelled);
@@ -85,6 +85,6 @@ mod tests {
         ] {
             assert_eq!(host_label(name), label, "{name}");
         }
-        assert!(host_label(&"x".repeat(300)).len() <= HOST_LABEL_MAX_BYTES);
+        assert!(host_label(&"x".repeat(300)).len() <= LAN_HOST_LABEL_MAX_BYTES);
     }
 }

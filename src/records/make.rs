@@ -7,12 +7,12 @@ use bytes::Bytes;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::Records;
 use super::error::{CreateError, ImportError, RenameError};
 use super::names::{self, TitleFault};
 use super::record::{self, Record, key};
-use super::{PAGE, Records};
 use crate::auth::Grant;
-use crate::config::limits::{RECORD_BODY_MAX_BYTES, RECORDS_MAX};
+use crate::config::limits::{RECORD_BODY_MAX_BYTES, RECORDS_MAX, RECORDS_READ_ROWS};
 use crate::id::{DocName, RecordId};
 use crate::store::{CommitError, ReadError, Store, Table, Write};
 use crate::text::front_matter::{self, FrontMatter};
@@ -187,10 +187,10 @@ fn full(store: &Store) -> Result<bool, ReadError> {
     let mut count = 0;
     let mut from = Bytes::new();
     loop {
-        let rows = store.scan(Table::Records, &from, PAGE)?;
+        let rows = store.scan(Table::Records, &from, RECORDS_READ_ROWS)?;
         count += rows.len();
         match rows.last() {
-            Some((key, _)) if rows.len() == PAGE && count < RECORDS_MAX => {
+            Some((key, _)) if rows.len() == RECORDS_READ_ROWS && count < RECORDS_MAX => {
                 from = [key, &b"\0"[..]].concat().into()
             }
             _ => return Ok(count >= RECORDS_MAX),

@@ -23,13 +23,10 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use crate::clock::Clock;
-use crate::config::limits::RECORDS_MAX;
+use crate::config::limits::{RECORDS_MAX, RECORDS_READ_ROWS};
 use crate::id::RecordId;
 use crate::scribe::Scribe;
 use crate::store::{CommitError, Committed, ReadError, Store, Table, Write};
-
-/// Rows read at once when all are read.
-const PAGE: usize = 1_000;
 
 /// The office's records; cheap to clone.
 #[derive(Clone)]
@@ -68,8 +65,8 @@ impl Records {
             let mut records = Vec::new();
             let mut from = Bytes::new();
             loop {
-                let rows = store.scan(Table::Records, &from, PAGE)?;
-                let full = rows.len() == PAGE;
+                let rows = store.scan(Table::Records, &from, RECORDS_READ_ROWS)?;
+                let full = rows.len() == RECORDS_READ_ROWS;
                 if let Some((key, _)) = rows.last() {
                     from = [key, &b"\0"[..]].concat().into(); // right behind the last one
                 }

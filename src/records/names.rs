@@ -2,14 +2,12 @@
 //!
 //! Owns what is accepted as one, and what is made of text that is none. Does not know records.
 
-use crate::config::limits::RECORD_TITLE_MAX_CHARS;
+use crate::config::limits::{RECORD_FILE_STEM_MAX_CHARS, RECORD_TITLE_MAX_CHARS, RECORD_WORD_MAX_BYTES};
 
 /// The type of a record nobody gave one.
 pub(super) const KIND: &str = "record";
 /// The status of a new record.
 pub(super) const DRAFT: &str = "draft";
-const WORD_MAX_BYTES: usize = 32;
-const FILE_STEM_MAX_CHARS: usize = 80;
 
 /// Why a title was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +40,7 @@ fn line(text: &str) -> String {
 /// A type or a status: a short word; `None` when it is something else.
 pub(super) fn word(text: &str) -> Option<String> {
     let word = text.trim().to_ascii_lowercase();
-    let fits = (1..=WORD_MAX_BYTES).contains(&word.len());
+    let fits = (1..=RECORD_WORD_MAX_BYTES).contains(&word.len());
     let plain = word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
     (fits && plain).then_some(word)
 }
@@ -53,7 +51,7 @@ pub(super) fn file(text: &str) -> Option<String> {
     let safe = |c: char| if c.is_control() || "<>:\"|?*".contains(c) { '-' } else { c };
     let name: String = name.chars().map(safe).collect();
     let stem = strip_markdown(&name).trim_matches(['.', ' ']);
-    let stem: String = stem.chars().take(FILE_STEM_MAX_CHARS).collect();
+    let stem: String = stem.chars().take(RECORD_FILE_STEM_MAX_CHARS).collect();
     (!stem.is_empty()).then(|| format!("{stem}.md"))
 }
 

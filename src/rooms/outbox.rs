@@ -13,14 +13,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::event::{Edited, Event, Gone, Present, Refusal};
-use crate::config::limits::OUTBOX_TAKE_MAX_BYTES;
+use crate::config::limits::{OUTBOX_SLOTS_KEPT, OUTBOX_TAKE_MAX_BYTES};
 use crate::id::PeerId;
 use crate::store::StoreState;
 use crate::telemetry::Metrics;
 use queue::{Due, Queue, Slot};
-
-/// Places that an empty queue keeps ready.
-const SLOTS_KEPT: usize = 4;
 
 /// An edit as the room numbers it: `first` is the number of the first edit inside.
 #[derive(Clone)]
@@ -105,7 +102,7 @@ impl Outbox {
         }
         queue.bytes -= freed;
         if queue.slots.is_empty() {
-            queue.slots.shrink_to(SLOTS_KEPT); // a burst is over
+            queue.slots.shrink_to(OUTBOX_SLOTS_KEPT); // a burst is over
         }
         let more = queue.count();
         drop(queue);

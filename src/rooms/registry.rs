@@ -19,13 +19,12 @@ use super::peer::Command;
 use super::{Here, OpenError, Outbox, Peer};
 use crate::auth::{Grant, Role};
 use crate::config::Realtime;
-use crate::config::limits::{ROOM_GRACE_CROWDED, ROOM_MAILBOX, ROOMS_CONTENT_MAX_BYTES, ROOMS_STOP_DEADLINE};
+use crate::config::limits::{
+    ROOM_GRACE_CROWDED, ROOM_MAILBOX, ROOM_OPEN_TRIES, ROOMS_CONTENT_MAX_BYTES, ROOMS_STOP_DEADLINE,
+};
 use crate::id::{DocKind, DocName, PeerId};
 use crate::store::Store;
 use crate::telemetry::Metrics;
-
-/// How often an open is tried again when the room it found was just ending.
-const OPEN_TRIES: usize = 8;
 
 /// Finds or starts rooms; cheap to clone.
 #[derive(Clone)]
@@ -111,7 +110,7 @@ impl Rooms {
         if !allowed || !grant.may_read() || !grant.covers(doc) {
             return Err(OpenError::Forbidden);
         }
-        for _ in 0..OPEN_TRIES {
+        for _ in 0..ROOM_OPEN_TRIES {
             let mailbox = self.0.room(doc)?;
             let (reply, answer) = oneshot::channel();
             let command = Command::Open { grant: grant.clone(), outbox: outbox.clone(), schema, reply };

@@ -15,15 +15,12 @@ use yrs::{XmlElementRef, XmlFragment, XmlOut, XmlTextRef};
 
 use super::halves::Halves;
 use super::seed::ROOT;
+use crate::config::limits::{SCRIBE_WALK_MAX, TEXT_NESTING_MAX};
 use crate::text::tree::{
-    Align, Block, Document, Inline, Link, ListItem, Marks, NESTING_MAX, TableCell, TableRow, push_text,
+    Align, Block, Document, Inline, Link, ListItem, Marks, TableCell, TableRow, push_text,
 };
 use crate::wire::gate;
 use crate::wire::varint::write_uint;
-
-/// Elements deeper than this are not walked: far beyond what any editor makes, far below the end of the
-/// stack.
-const WALK_MAX: usize = 4 * NESTING_MAX;
 
 /// Reads a document from its parts, oldest first: the tree, and the state vector as this engine sees it.
 pub(super) fn read(parts: &[&[u8]]) -> Result<(Document, Vec<u8>), String> {
@@ -78,7 +75,7 @@ impl Walk<'_> {
     }
 
     fn blocks(&self, children: Vec<XmlOut>, depth: usize) -> Walked<Vec<Block>> {
-        if depth > WALK_MAX {
+        if depth > SCRIBE_WALK_MAX {
             return Err("it nests too deeply".to_owned());
         }
         let mut blocks = Vec::new();
@@ -108,7 +105,7 @@ impl Walk<'_> {
         let inner = |walk: &Self| walk.blocks(walk.children(element), depth + 1);
         let container =
             matches!(name, "blockquote" | "footnote_definition" | "bullet_list" | "ordered_list" | "table");
-        if container && depth >= NESTING_MAX {
+        if container && depth >= TEXT_NESTING_MAX {
             blocks.extend(inner(self)?); // lifted, so that a tree is never deeper than it may be
             return Ok(());
         }
@@ -227,7 +224,7 @@ impl Walk<'_> {
     }
 
     fn gather(&self, element: &impl XmlFragment, depth: usize, line: &mut Vec<Inline>) -> Walked<()> {
-        if depth > WALK_MAX {
+        if depth > SCRIBE_WALK_MAX {
             return Err("it nests too deeply".to_owned());
         }
         for child in self.children(element) {

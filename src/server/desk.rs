@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -10,6 +9,7 @@ use super::central::Central;
 use super::{OpenError, here_url};
 use crate::bus::Bus;
 use crate::config::CentralUrl;
+use crate::config::limits::LAN_SHARE_WAIT;
 use crate::faces::own::{Address, Desk, DeskError, Later, OfficeState, Picture};
 use crate::lan;
 use crate::store::{Store, StoreState, Table, Write};
@@ -19,8 +19,6 @@ const NAME: &[u8] = b"office_name";
 const ID: &[u8] = b"office_id";
 /// What an office is called until somebody names it.
 const NAME_DEFAULT: &str = "Townhall";
-/// Sharing is on or off within this time; after it the page is told what is so far.
-const SHARE_WAIT: Duration = Duration::from_secs(3);
 
 /// What is wished for, and what has been done about it.
 pub(super) struct Wishes {
@@ -169,7 +167,7 @@ impl Desk for FrontDesk {
             self.share.send_replace(on);
             let mut standing = self.standing.clone();
             let applied = standing.wait_for(|standing| standing.shared == on);
-            if tokio::time::timeout(SHARE_WAIT, applied).await.is_err() {
+            if tokio::time::timeout(LAN_SHARE_WAIT, applied).await.is_err() {
                 tracing::warn!(on, "sharing takes long to change");
             }
         })

@@ -1,19 +1,15 @@
 //! What reads the log behind everybody: started with the office, started again when it fails, ended with it.
 
-use std::time::Duration;
-
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::Bus;
 use crate::clock::Clock;
+use crate::config::limits::FOLLOWER_RETRY;
 use crate::follow::{drafting, relay};
 use crate::records::Records;
 use crate::store::Store;
 use crate::telemetry::Metrics;
-
-/// A follower that failed starts again after this long, from its cursor.
-const START_AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Followers {
     pub(super) store: Store,
@@ -52,7 +48,7 @@ async fn again(name: &'static str, start: impl Fn() -> JoinHandle<()>, stop: &Ca
         }
         tokio::select! {
             () = stop.cancelled() => {}
-            () = tokio::time::sleep(START_AGAIN) => {}
+            () = tokio::time::sleep(FOLLOWER_RETRY) => {}
         }
     }
 }

@@ -6,10 +6,8 @@
 use serde_json::Value;
 use thiserror::Error;
 
-/// Largest front matter that is read, in bytes: real ones have two or three kilobytes.
-pub const FRONT_MATTER_MAX_BYTES: usize = 64 * 1024;
-/// Longest value that is taken from front matter, in characters.
-const VALUE_MAX_CHARS: usize = 500;
+use crate::config::limits::{FRONT_MATTER_MAX_BYTES, FRONT_MATTER_VALUE_MAX_CHARS};
+
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A file cut in two; `head` and `body` together are the file, byte for byte.
@@ -125,7 +123,7 @@ fn by_line(yaml: &str, key: &str) -> Option<String> {
 fn tidy(text: &str) -> Option<String> {
     let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).collect();
     let line = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    (!line.is_empty()).then(|| line.chars().take(VALUE_MAX_CHARS).collect())
+    (!line.is_empty()).then(|| line.chars().take(FRONT_MATTER_VALUE_MAX_CHARS).collect())
 }
 
 /// A YAML scalar in double quotes: JSON's form, which every YAML parser reads the same.

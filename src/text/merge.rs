@@ -7,8 +7,7 @@ use std::collections::HashMap;
 
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
-/// Most pieces compared one by one; longer texts are compared line by line, the longest ones not at all.
-const PIECES_MAX: usize = 6_000;
+use crate::config::limits::TEXT_PIECES_MAX;
 
 /// Applies what changed from `base` to `first` and from `base` to `second`; `None` when the texts are too
 /// long.
@@ -16,7 +15,7 @@ pub(super) fn merge(base: &str, first: &str, second: &str) -> Option<String> {
     [pieces as fn(&str) -> Vec<&str>, lines].into_iter().find_map(|cut| {
         let (base, first, second) = (cut(base), cut(first), cut(second));
         let longest = base.len().max(first.len()).max(second.len());
-        (longest <= PIECES_MAX).then(|| merge_pieces(&base, &first, &second))
+        (longest <= TEXT_PIECES_MAX).then(|| merge_pieces(&base, &first, &second))
     })
 }
 

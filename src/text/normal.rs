@@ -6,6 +6,7 @@
 
 use super::inlines::{normal_inlines, without_breaks};
 use super::tree::{Block, Document, Inline, ListItem, TableCell, TableRow};
+use crate::config::limits::TEXT_CELL_SPAN_MAX;
 
 /// The normal form of a document.
 #[must_use]
@@ -149,18 +150,15 @@ fn normal_rows(rows: &[TableRow]) -> Option<Vec<TableRow>> {
     Some(rows.collect())
 }
 
-/// Widest span that is written as empty cells: a hostile document may claim billions.
-const SPAN_MAX: u32 = 64;
-
 fn columns(row: &TableRow) -> usize {
-    row.cells.iter().map(|cell| cell.colspan.clamp(1, SPAN_MAX) as usize).sum()
+    row.cells.iter().map(|cell| cell.colspan.clamp(1, TEXT_CELL_SPAN_MAX) as usize).sum()
 }
 
 fn spread(row: &TableRow) -> Vec<Option<&TableCell>> {
     let mut spread = Vec::new();
     for cell in &row.cells {
         spread.push(Some(cell));
-        spread.resize(spread.len() + cell.colspan.clamp(1, SPAN_MAX) as usize - 1, None);
+        spread.resize(spread.len() + cell.colspan.clamp(1, TEXT_CELL_SPAN_MAX) as usize - 1, None);
     }
     spread
 }

@@ -13,11 +13,7 @@ use super::normal::{normal, normal_blocks};
 use super::read::read;
 use super::tree::{Block, Document, plain_text};
 use super::write::{Manner, write, write_blocks, write_in};
-
-/// Largest difference of two texts, in pairs of blocks, that is looked into block by block.
-const COMPARED_MAX: usize = 16_000_000;
-/// Largest group of changed blocks, in pairs, in which the edited ones are looked for one by one.
-const PAIRS_MAX: usize = 10_000;
+use crate::config::limits::{TEXT_COMPARED_MAX, TEXT_PAIRS_MAX};
 
 /// Writes `document` over `source`.
 #[must_use]
@@ -110,7 +106,7 @@ impl<'a> Base<'a> {
             old[head..].iter().rev().zip(fresh[head..].iter().rev()).take_while(|pair| same(*pair)).count();
         let (old_end, new_end) = (old.len() - tail, fresh.len() - tail);
         let mut steps: Vec<Step> = (0..head).map(Step::Keep).collect();
-        if (old_end - head).saturating_mul(new_end - head) > COMPARED_MAX {
+        if (old_end - head).saturating_mul(new_end - head) > TEXT_COMPARED_MAX {
             self.pair(head..old_end, head..new_end, new, &mut steps); // another text: comparing takes too long
         } else {
             let middle = capture_diff_slices(Algorithm::Myers, &old[head..old_end], &fresh[head..new_end]);
@@ -130,7 +126,7 @@ impl<'a> Base<'a> {
     /// Finds which changed block stands for which: the pairing, in order, that has most words in common.
     fn pair(&self, old: Range<usize>, new: Range<usize>, blocks: &[Block], steps: &mut Vec<Step>) {
         let (rows, columns) = (old.len(), new.len());
-        if rows * columns > PAIRS_MAX || rows * columns == 0 {
+        if rows * columns > TEXT_PAIRS_MAX || rows * columns == 0 {
             steps.extend(old.map(Step::Drop));
             steps.extend(new.map(Step::Insert));
             return;

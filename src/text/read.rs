@@ -10,9 +10,8 @@ use pulldown_cmark::{Alignment, CodeBlockKind, Event, LinkType, Options, Parser,
 use super::civic_ref;
 use super::normal::is_line_end;
 use super::open::{Held, Open};
-use super::tree::{
-    Align, Block, Document, Inline, Link, ListItem, Marks, NESTING_MAX, TableCell, TableRow, push_text,
-};
+use super::tree::{Align, Block, Document, Inline, Link, ListItem, Marks, TableCell, TableRow, push_text};
+use crate::config::limits::TEXT_NESTING_MAX;
 
 /// A reading of Markdown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -211,7 +210,7 @@ impl Reader<'_> {
     }
 
     fn close_list(&mut self, depth: usize, order: Option<u64>, tight: bool, items: Vec<ListItem>) {
-        if depth >= NESTING_MAX {
+        if depth >= TEXT_NESTING_MAX {
             let lifted = items.into_iter().flat_map(|item| item.content).collect();
             return self.wrap(depth, lifted, Block::Blockquote);
         }
@@ -243,7 +242,7 @@ impl Reader<'_> {
 
     /// Adds a container, or only its blocks when it lies too deep.
     fn wrap(&mut self, depth: usize, blocks: Vec<Block>, container: impl FnOnce(Vec<Block>) -> Block) {
-        if depth < NESTING_MAX {
+        if depth < TEXT_NESTING_MAX {
             return self.block(container(blocks), None);
         }
         for block in blocks {

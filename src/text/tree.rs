@@ -5,10 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Deepest nesting of blocks that is kept; what lies deeper is lifted up to this depth. Bounds recursion
-/// everywhere.
-pub const NESTING_MAX: usize = 32;
-
 /// A record's text: blocks in order. Front matter is not in it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Document {

@@ -30,6 +30,8 @@ pub const BUS_FLUSH_WAIT: Duration = Duration::from_secs(5);
 pub const BUS_CHANNEL_MAX_BYTES: usize = 512;
 /// One message on a channel, in bytes: somewhat more than a client's socket takes at once.
 pub const BUS_MESSAGE_MAX_BYTES: usize = MIB;
+/// Room for the channel, the id and the names around a message that is published over HTTP, in bytes.
+pub const BUS_MESSAGE_AROUND_MAX_BYTES: usize = 4 * KIB;
 /// One that other servers published, in bytes: they know nothing of our bound, and what a space takes is let in.
 pub const BUS_ARRIVING_MAX_BYTES: usize = SPACE_MESSAGE_MAX_BYTES;
 /// What waits for one listener on the bus, in bytes; over it the oldest is dropped, and the listener is told.
@@ -50,6 +52,12 @@ pub const OUTGOING_MAX_BYTES: usize = 64 * MIB;
 pub const OUTGOING_BATCH: usize = 64;
 /// …and their bytes; one larger message goes alone.
 pub const OUTGOING_BATCH_BYTES: usize = MIB;
+/// Rows of what waits to be sent that are read at once when the office opens.
+pub const OUTGOING_READ_ROWS: usize = 256;
+/// Sentinels in a central server's URL, or nodes to ask for the others.
+pub const CENTRAL_HOSTS_MAX: usize = 16;
+/// Such a URL is short, in bytes; a longer one is something else.
+pub const CENTRAL_URL_MAX_BYTES: usize = 2 * KIB;
 /// Connecting to the central server takes at most this long, logging in included.
 pub const CENTRAL_CONNECT_MAX: Duration = Duration::from_secs(1);
 /// An answer of the central server takes at most this long; nobody waits longer for it.
@@ -66,6 +74,12 @@ pub const BUS_ECHO_LIFE: Duration = Duration::from_secs(10);
 pub const BUS_ECHOES_MAX: usize = 10_000;
 /// What the central server said of a key is kept this long, for when it is away: as long as a page's channel token.
 pub const BUS_COPY_LIFE: Duration = Duration::from_secs(1_800);
+/// A copy whose life differs by less, in milliseconds, is the same.
+pub const BUS_COPY_SLACK_MS: u64 = 5_000;
+/// Files that are still locked, by an engine that was just closed, are asked for again after this long.
+pub const BUS_LOCKED_PAUSE: Duration = Duration::from_millis(20);
+/// Keys put again at once when the central server is back.
+pub const BUS_PUTS_AT_ONCE_MAX: usize = 128;
 /// Rooms that one event of another server may be for, or not for.
 pub const EMITTER_ROOMS_MAX: usize = 1_024;
 /// The arguments of one such event as JSON text, in bytes: it may be longer than its short form.

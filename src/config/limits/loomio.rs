@@ -58,6 +58,8 @@ pub const MATRIX_PAUSE: Duration = Duration::from_millis(500);
 pub const MATRIX_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// A message that did not get there by then is given up.
 pub const BOT_MESSAGE_LIFE: Duration = Duration::from_secs(90);
+/// Lists, links and quotations inside each other in a bot's message, beyond which nobody counts any more.
+pub const BOT_HTML_NESTING_MAX: usize = 16;
 
 // --- Loomio's channels -----------------------------------------------------------------------------------
 

@@ -11,6 +11,12 @@ use super::{CONNECTIONS_MAX, KIB, MIB};
 pub const SPACE_WINDOW: Duration = Duration::from_secs(1_800);
 /// The longest such time that an operator may choose.
 pub const SPACE_WINDOW_MAX: Duration = Duration::from_secs(86_400);
+/// A window has this many ticks: messages and sessions go at this grain…
+pub const SPACE_TICKS: u32 = 60;
+/// …but ticks are not closer than this…
+pub const SPACE_TICK_MIN: Duration = Duration::from_millis(50);
+/// …and messages that left the ring are gone from disk when they are this many.
+pub const SPACE_LEFT_MAX: usize = 256;
 /// Kept messages of one space, in bytes on disk; older ones give way before the window ends. Half an hour of 200
 /// messages a second with 2 KB each.
 pub const SPACE_RING_MAX_BYTES: usize = 1024 * MIB;
@@ -30,6 +36,12 @@ pub const SPACE_BATCH_MAX: usize = 512;
 pub const SPACE_MEMBERS_MAX: usize = 2 * CONNECTIONS_MAX;
 /// Sessions of one space: everybody who is here, and who was here within the window.
 pub const SPACE_SESSIONS_MAX: usize = 20_000;
+/// When too many sessions wait, one in so many gives way at once.
+pub const SPACE_SESSIONS_GIVE_WAY: usize = 64;
+/// Longest text that is looked at as a session's secret id, in bytes.
+pub const SPACE_SECRET_MAX_BYTES: usize = 128;
+/// Longest text that is looked at as a message's offset, in bytes.
+pub const SPACE_OFFSET_MAX_BYTES: usize = 32;
 /// Rooms of one member: a person's groups or boards.
 pub const SPACE_ROOMS_PER_MEMBER_MAX: usize = 2_048;
 /// Rooms of one message, and rooms or members that it leaves out.
@@ -54,6 +66,8 @@ pub const SPACE_LOST_MAX: usize = 64;
 pub const SPACE_UNSAVED_MAX_BYTES: usize = 32 * MIB;
 /// One commit of a space, in bytes.
 pub const SPACE_COMMIT_MAX_BYTES: usize = 4 * MIB;
+/// Rows of a space read at once when it opens: they may be large.
+pub const SPACE_READ_ROWS: usize = 64;
 /// Messages of one space that pass, and wait for what was said before them to be written.
 pub const SPACE_PASSING_MAX: usize = 4_096;
 /// Who joins waits at most this long until the session is on disk; then it is told that it has none.
@@ -61,6 +75,8 @@ pub const SPACE_SESSION_WAIT: Duration = Duration::from_secs(1);
 /// Messages waiting for one slow member, in bytes: four of the largest. What waits is shared with all others.
 /// Over it the member is cut off and takes its session up again.
 pub const SPACE_OUTBOX_MAX_BYTES: usize = 4 * MIB;
+/// Places that an empty outbox keeps ready when a burst is over.
+pub const SPACE_OUTBOX_SLOTS_KEPT: usize = 8;
 /// What a member that is still here took from its outbox this long ago, in milliseconds, it has received: a dead
 /// connection is found out sooner.
 pub const SPACE_CONFIRMED_MS: u64 = 120_000;

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -16,12 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Stopwatch;
 use crate::config::limits::{
     CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX, CONNECTIONS_WAITING_MAX, SEAT_DEADLINE,
-    SILENCE_MIN,
+    SEATS_LOOK_AGAIN, SILENCE_MIN,
 };
 use crate::telemetry::Metrics;
-
-/// How long one look at the seats is trusted, in case the seat that became free was another address'.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// All seats; cheap to clone.
 #[derive(Clone)]
@@ -93,7 +89,7 @@ impl Seats {
                 }
                 tokio::select! {
                     () = self.0.freed.notified() => {}
-                    () = tokio::time::sleep(LOOK_AGAIN) => {}
+                    () = tokio::time::sleep(SEATS_LOOK_AGAIN) => {}
                 }
             }
         };
@@ -107,7 +103,7 @@ impl Seats {
         while self.0.book().taken > 0 {
             tokio::select! {
                 () = self.0.freed.notified() => {}
-                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = tokio::time::sleep(SEATS_LOOK_AGAIN) => {}
             }
         }
     }

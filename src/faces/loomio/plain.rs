@@ -3,6 +3,8 @@
 //! Owns which tags break a line and what an entity stands for, as the bots do it whose place ours take
 //! (Loomio's channel server). One pass, no tree, whatever the HTML.
 
+use crate::config::limits::BOT_HTML_NESTING_MAX;
+
 /// The text of a piece of HTML.
 #[must_use]
 pub(super) fn plain(html: &str) -> String {
@@ -94,9 +96,6 @@ struct Text {
     links: Vec<String>,
 }
 
-/// Lists and links inside each other, beyond which nobody counts any more.
-const DEEPEST: usize = 16;
-
 impl Text {
     fn open(&mut self, name: &str, tag: &str) {
         match name {
@@ -109,12 +108,12 @@ impl Text {
             "h1" => self.heading(true),
             "ul" | "ol" => {
                 self.block(if self.lists.is_empty() { 2 } else { 1 });
-                if self.lists.len() < DEEPEST {
+                if self.lists.len() < BOT_HTML_NESTING_MAX {
                     self.lists.push((name == "ol").then_some(0));
                 }
             }
             "li" => self.item(),
-            "a" if self.links.len() < DEEPEST => {
+            "a" if self.links.len() < BOT_HTML_NESTING_MAX => {
                 self.links.push(attribute(tag, "href").unwrap_or_default());
             }
             "img" => {
@@ -125,7 +124,7 @@ impl Text {
             }
             "blockquote" => {
                 self.block(2);
-                self.quotes = (self.quotes + 1).min(DEEPEST);
+                self.quotes = (self.quotes + 1).min(BOT_HTML_NESTING_MAX);
             }
             _ => self.close_block(name, true),
         }

@@ -12,10 +12,9 @@ use serde_json::value::RawValue;
 use super::OwnFace;
 use super::answer::{Failure, Publisher, json_body, sentence, understood};
 use crate::bus::{Message, PublishError};
-use crate::config::limits::{BUS_MESSAGE_MAX_BYTES, BUS_PUBLICATION_ID_MAX_BYTES};
-
-/// Room for the channel, the id and the names around the message.
-pub(super) const AROUND_MAX_BYTES: usize = 4096;
+use crate::config::limits::{
+    BUS_MESSAGE_AROUND_MAX_BYTES, BUS_MESSAGE_MAX_BYTES, BUS_PUBLICATION_ID_MAX_BYTES,
+};
 
 #[derive(Deserialize)]
 struct Publication {
@@ -31,7 +30,7 @@ pub(super) async fn publish(
     Publisher(by): Publisher,
     request: Request,
 ) -> Result<Response, Failure> {
-    let body = json_body(request, BUS_MESSAGE_MAX_BYTES + AROUND_MAX_BYTES).await?;
+    let body = json_body(request, BUS_MESSAGE_MAX_BYTES + BUS_MESSAGE_AROUND_MAX_BYTES).await?;
     let Publication { channel, message, id } = understood(&body)?;
     an_id(id.as_deref())?;
     let message = Bytes::copy_from_slice(message.get().as_bytes());

@@ -11,9 +11,9 @@ use serde_json::value::RawValue;
 
 use super::OwnFace;
 use super::answer::{Failure, Publisher, json_body, understood};
-use super::channels::{AROUND_MAX_BYTES, an_id, refused};
+use super::channels::{an_id, refused};
 use crate::bus::{Message, PublishError};
-use crate::config::limits::BUS_MESSAGE_MAX_BYTES;
+use crate::config::limits::{BUS_MESSAGE_AROUND_MAX_BYTES, BUS_MESSAGE_MAX_BYTES};
 use crate::faces::FORUM_CHANNEL;
 
 #[derive(Deserialize, Serialize)]
@@ -32,7 +32,7 @@ pub(super) async fn emit(
     Publisher(by): Publisher,
     request: Request,
 ) -> Result<Response, Failure> {
-    let body = json_body(request, BUS_MESSAGE_MAX_BYTES + AROUND_MAX_BYTES).await?;
+    let body = json_body(request, BUS_MESSAGE_MAX_BYTES + BUS_MESSAGE_AROUND_MAX_BYTES).await?;
     let emit: Emit = understood(&body)?;
     an_id(emit.id.as_deref())?;
     let body = serde_json::to_vec(&emit).map_err(|error| Failure::bad("bad_request", error.to_string()))?;

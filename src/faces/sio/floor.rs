@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::dialect::{Arrival, Dialect};
 use super::session::{Session, Transport};
 use super::{Reason, SioOptions};
-use crate::config::limits::{SIO_SESSIONS_MAX, SIO_SESSIONS_PER_ADDRESS_MAX};
+use crate::config::limits::{ENGINE_STOP_LINGER, SIO_SESSIONS_MAX, SIO_SESSIONS_PER_ADDRESS_MAX};
 use crate::telemetry::Metrics;
 
 /// Bytes of randomness in a session's id.
@@ -122,7 +121,7 @@ impl Floor {
             session.close(Reason::Stopping);
         }
         // Closing frames go out.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(ENGINE_STOP_LINGER).await;
     }
 }
 

@@ -1,7 +1,6 @@
 //! Engine.IO over HTTP: what a request asks for, what the reference server would answer, and polling.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
@@ -18,17 +17,12 @@ use super::floor::Floor;
 use super::session::{Session, Transport};
 use super::{Origins, Reason, talk, websocket};
 use crate::config::limits::{
-    CLOSE_LINGER, ENGINE_PAYLOAD_MAX_BYTES, REQUEST_DEADLINE, UNAUTHENTICATED_MAX_BYTES,
+    CLOSE_LINGER, ENGINE_OVERTAKING_MAX, ENGINE_PAYLOAD_MAX_BYTES, ENGINE_PROBE_PAUSE, REQUEST_DEADLINE,
+    UNAUTHENTICATED_MAX_BYTES,
 };
 use crate::faces::Caller;
 use crate::faces::line::{Handshake as WebSocketHandshake, messages};
 use crate::wire::engineio::{self, Handshake, Packet, SEPARATOR};
-
-/// While a WebSocket shows that it works, a waiting request is let go after this long.
-const PROBE_PAUSE: Duration = Duration::from_millis(100);
-
-/// Two requests that overtake each other arrive this far apart at most.
-const LAST_REQUEST: Duration = Duration::from_millis(100);
 
 /// A refusal, with the reference server's numbers and words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,7 +165,7 @@ async fn poll(session: &Arc<Session>, caller: &Caller) -> Response {
         let transport = session.transport();
         let patience = match transport {
             Transport::Polling => REQUEST_DEADLINE,
-            Transport::Probing => PROBE_PAUSE,
+            Transport::Probing => ENGINE_PROBE_PAUSE,
             // The client has moved, and asks here all the same: one that waits for its requests before it moves does
             // not.
             Transport::WebSocket => {
@@ -272,10 +266,10 @@ async fn take(
 async fn last_request(session: &Session) {
     let asked = async {
         while !session.is_asked() {
-            tokio::time::sleep(LAST_REQUEST / 10).await;
+            tokio::time::sleep(ENGINE_OVERTAKING_MAX / 10).await;
         }
     };
-    let _ = timeout(LAST_REQUEST, asked).await;
+    let _ = timeout(ENGINE_OVERTAKING_MAX, asked).await;
 }
 
 /// A body of at most `most` bytes. More is read and let go, a few times over: a client that is still sending does not

@@ -8,10 +8,7 @@ use std::time::Duration;
 
 use super::Reason;
 use crate::clock::Stopwatch;
-use crate::config::limits::{SIO_PACKETS_BURST, SIO_PACKETS_PER_SECOND, SIO_STRAIN_MAX};
-
-/// A bucket that was empty counts as empty until this much is in it again: nobody speaks exactly at its pace.
-const REST: Duration = Duration::from_secs(1);
+use crate::config::limits::{SIO_PACKETS_BURST, SIO_PACKETS_PER_SECOND, SIO_PACKETS_REST, SIO_STRAIN_MAX};
 
 /// A session's bucket.
 pub(super) struct Pace {
@@ -33,7 +30,7 @@ impl Bucket {
         let each = Duration::from_secs(1) / SIO_PACKETS_PER_SECOND;
         self.full_at = self.full_at.max(now) + each;
         let (missing, whole) = (self.full_at - now, each * SIO_PACKETS_BURST);
-        if missing + REST < whole {
+        if missing + SIO_PACKETS_REST < whole {
             self.empty_since = None;
         } else if missing > whole {
             self.empty_since.get_or_insert(now);

@@ -2,11 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::config::limits::OUTBOX_TAKE_MAX_BYTES;
+use crate::config::limits::{OUTBOX_TAKE_MAX_BYTES, SOCKET_COPIED_MAX_BYTES};
 use crate::faces::line::{binary_frame, binary_head};
-
-/// A longer message is not copied behind its head.
-const COPIED_MAX_BYTES: usize = 1024;
 
 /// Messages to be said now, in order.
 #[derive(Default)]
@@ -19,7 +16,7 @@ pub(super) struct Say {
 impl Say {
     /// A message.
     pub(super) fn message(&mut self, message: Bytes) {
-        if message.len() <= COPIED_MAX_BYTES {
+        if message.len() <= SOCKET_COPIED_MAX_BYTES {
             return self.frame(binary_frame(&message));
         }
         self.put(binary_head(message.len()));

@@ -15,15 +15,13 @@ use super::say::Say;
 use crate::auth::Grant;
 use crate::clock::Stopwatch;
 use crate::config::limits::{
-    AUTHENTICATION_DEADLINE, IDLE_DEAD, OUTBOX_LAG_MAX, PING_INTERVAL, QUIET_MAX, SOCKET_TICK,
+    AUTHENTICATION_DEADLINE, IDLE_DEAD, OUTBOX_LAG_MAX, PING_INTERVAL, QUIET_MAX, SOCKET_COUNTED_MESSAGES,
+    SOCKET_TICK,
 };
 use crate::faces::line::{Fault, Heard, Line, PING};
 use crate::id::PeerId;
 use crate::rooms::{Event, Outbox};
 use crate::telemetry::Metrics;
-
-/// So many messages are put into the figures at once.
-const COUNTED_TOGETHER: u64 = 32;
 
 /// The part of a socket that knows its dialect.
 pub(super) trait Dialect: Send {
@@ -279,7 +277,7 @@ impl<D: Dialect> Session<D> {
         let waited = self.line.write(say.pieces()).await?;
         *say = Say::default();
         self.uncounted += messages;
-        if self.uncounted >= COUNTED_TOGETHER {
+        if self.uncounted >= SOCKET_COUNTED_MESSAGES {
             self.count();
         }
         self.said = Stopwatch::start();

@@ -26,16 +26,10 @@ use super::{Closed, Fullest, Join, Joined, Remembered, SpaceError, SpaceOptions,
 use crate::clock::Clock;
 use crate::config::limits::{
     COMMIT_ROWS_MAX, SAVE_RETRY_DISK, SPACE_BATCH_MAX, SPACE_CONFIRMED_MS, SPACE_FAREWELL_MAX,
+    SPACE_LEFT_MAX, SPACE_TICK_MIN, SPACE_TICKS,
 };
 use crate::store::{Store, Table, Write};
 use crate::telemetry::Metrics;
-
-/// A window has this many ticks: messages and sessions go at this grain…
-const TICKS: u32 = 60;
-/// …but ticks are not closer than this…
-const TICK_MIN: Duration = Duration::from_millis(50);
-/// …and messages that left the ring are gone from disk when they are this many.
-const LEFT_MAX: usize = 256;
 
 /// The answer to a join: who came, and what tells when the session is on disk.
 pub(super) type JoinReply = oneshot::Sender<Result<(Joined, Option<oneshot::Receiver<bool>>), SpaceError>>;
@@ -276,7 +270,7 @@ impl Actor {
     }
 
     fn tick(&self) -> Duration {
-        (self.parts.options.window / TICKS).max(TICK_MIN)
+        (self.parts.options.window / SPACE_TICKS).max(SPACE_TICK_MIN)
     }
 
     /// What is done now and then.
@@ -364,7 +358,7 @@ impl Actor {
         if !self.sessions.is_dirty() {
             beside.waiting = std::mem::take(&mut self.waiting);
         }
-        if self.ring.left() >= LEFT_MAX || (self.tidy && self.ring.is_behind()) {
+        if self.ring.left() >= SPACE_LEFT_MAX || (self.tidy && self.ring.is_behind()) {
             // Numbers that are given but not on disk yet may be lost with the commit that carries them; never this one.
             beside.left = Some(self.ring.leave_disk(self.durable, &mut beside.writes));
         }

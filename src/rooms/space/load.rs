@@ -13,11 +13,9 @@ use super::ring::Ring;
 use super::row;
 use super::session::{Mark, Place, Session, Sessions};
 use super::{SpaceError, SpaceOptions};
+use crate::config::limits::SPACE_READ_ROWS;
 use crate::store::{CommitError, ReadError, Store, Table, Write};
 use crate::telemetry::Metrics;
-
-/// Rows read at once: they may be large.
-const PAGE_ROWS: usize = 64;
 
 /// What a space starts from.
 pub(super) struct Start {
@@ -142,8 +140,8 @@ fn each(
 ) -> Result<(), ReadError> {
     let mut from = first.clone();
     loop {
-        let page = store.scan(table, &from, PAGE_ROWS)?;
-        let whole = page.len() == PAGE_ROWS;
+        let page = store.scan(table, &from, SPACE_READ_ROWS)?;
+        let whole = page.len() == SPACE_READ_ROWS;
         for (key, value) in page {
             let Some(rest) = key.strip_prefix(&first[..]) else { return Ok(()) };
             show(rest, value)?;

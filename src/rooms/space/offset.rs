@@ -5,8 +5,7 @@
 
 use std::sync::Arc;
 
-/// Longest text that is looked at.
-const MAX_BYTES: usize = 32;
+use crate::config::limits::SPACE_OFFSET_MAX_BYTES;
 
 /// The offset of a message.
 pub(super) fn offset(space: &str, seq: u64) -> Arc<str> {
@@ -19,7 +18,7 @@ pub(super) fn offset(space: &str, seq: u64) -> Arc<str> {
 
 /// Reads an offset; `None` when it is none of this space.
 pub(super) fn read(space: &str, text: &str) -> Option<u64> {
-    if text.len() > MAX_BYTES {
+    if text.len() > SPACE_OFFSET_MAX_BYTES {
         return None;
     }
     let (seq, _) = text.split_once('-')?;

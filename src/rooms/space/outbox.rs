@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use super::event::{MemberId, SpaceEvent};
-use crate::config::limits::{OUTBOX_COUNTED_BYTES, OUTBOX_TAKE_MAX_BYTES, SPACE_OUTBOX_MAX_BYTES};
+use crate::config::limits::{
+    OUTBOX_COUNTED_BYTES, OUTBOX_TAKE_MAX_BYTES, SPACE_OUTBOX_MAX_BYTES, SPACE_OUTBOX_SLOTS_KEPT,
+};
 use crate::telemetry::Metrics;
 
 /// What one queued event costs beside its bytes.
 const SLOT_BYTES: usize = 64;
-/// Places that an empty queue keeps ready.
-const SLOTS_KEPT: usize = 8;
 
 /// Why an outbox is closed. Whatever the reason, a session that can be taken up again stays so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,7 +148,7 @@ impl SpaceOutbox {
         let taken: Vec<_> = queue.slots.drain(..count).collect();
         queue.bytes -= bytes;
         if queue.slots.is_empty() {
-            queue.slots.shrink_to(SLOTS_KEPT); // a burst is over
+            queue.slots.shrink_to(SPACE_OUTBOX_SLOTS_KEPT); // a burst is over
         }
         let more = queue.count();
         drop(queue);

@@ -9,15 +9,12 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::event::{MemberId, Room};
+use crate::config::limits::{SPACE_SECRET_MAX_BYTES, SPACE_SESSIONS_GIVE_WAY};
 
-/// Longest text that is looked at as a secret id.
-const SECRET_MAX_BYTES: usize = 128;
 /// Six random bits for each: 192 bits.
 const SECRET_CHARS: usize = 32;
 /// 120 bits.
 const PUBLIC_CHARS: usize = 20;
-/// When too many sessions wait, this part of them gives way at once.
-const GIVE_WAY: usize = 64;
 
 /// What is kept of a secret id: its SHA-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,7 +23,7 @@ pub(super) struct Mark(pub(super) [u8; 32]);
 impl Mark {
     /// The mark of a secret that somebody brought; `None` for what cannot be one.
     pub(super) fn of(secret: &str) -> Option<Self> {
-        let fits = (1..=SECRET_MAX_BYTES).contains(&secret.len());
+        let fits = (1..=SPACE_SECRET_MAX_BYTES).contains(&secret.len());
         fits.then(|| Self(Sha256::digest(secret.as_bytes()).into()))
     }
 }
@@ -179,7 +176,7 @@ impl Sessions {
             self.all.iter().filter_map(|(mark, session)| Some((known(session), session.away_ms()?, *mark)));
         let mut away: Vec<(bool, u64, Mark)> = away.collect();
         away.sort_unstable_by_key(|(known, since, _)| (*known, *since));
-        for (_, _, mark) in away.iter().take((self.most / GIVE_WAY).max(1)) {
+        for (_, _, mark) in away.iter().take((self.most / SPACE_SESSIONS_GIVE_WAY).max(1)) {
             self.remove(mark);
         }
     }
