@@ -65,8 +65,8 @@ impl Engine {
 
     /// Reads from one consistent state, which holds everything that was done before.
     pub(super) fn read<T>(&self, f: impl FnOnce(&Reading) -> Result<T, Fault>) -> Result<T, Fault> {
+        self.shown()?;
         guarded(|| {
-            self.show()?;
             let table = self.base.begin_read().map_err(Fault::from)?.open_table(ROWS)?;
             f(&Reading(table))
         })
@@ -79,9 +79,10 @@ impl Engine {
     ) -> Result<(T, Redo), WriteFault> {
         guarded(|| {
             let mut gathering = self.gathering();
-            let txn = gathering.begun(&self.base)?;
+            let txn = gathering.take(&self.base)?;
             let mut redo = Redo::new();
             let made = f(&mut Writing { table: txn.open_table(ROWS)?, redo: Some(&mut redo) });
+            *gathering = Gathering::Open(txn);
             Ok(made.map(|made| (made, redo)))
         })
         .map_err(WriteFault::Engine)?
@@ -93,14 +94,18 @@ impl Engine {
     pub(super) fn gather(&self, f: impl FnOnce(&mut Writing<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
         guarded(|| {
             let mut gathering = self.gathering();
-            gathering.begun(&self.base)?;
-            // From here on until its end it is half done.
-            let Gathering::Open(txn) = std::mem::replace(&mut *gathering, Gathering::Lost) else {
-                return Err(Fault::Stale);
-            };
+            let txn = gathering.take(&self.base)?;
             f(&mut Writing { table: txn.open_table(ROWS)?, redo: None })?;
             *gathering = Gathering::Open(txn);
             Ok(())
+        })
+    }
+
+    /// As [`Engine::show`], for a reader: a fault of it is not of what is read, and the file is opened again for it.
+    fn shown(&self) -> Result<(), Fault> {
+        guarded(|| self.show()).map_err(|fault| {
+            tracing::error!(%fault, "what was saved last cannot be shown yet");
+            Fault::Stale
         })
     }
 
@@ -153,14 +158,12 @@ impl Engine {
 }
 
 impl Gathering {
-    /// The open transaction; begins one when there is none.
-    fn begun(&mut self, base: &Database) -> Result<&WriteTransaction, Fault> {
-        if matches!(self, Self::Nothing) {
-            *self = Self::Open(Box::new(base.begin_write()?));
-        }
-        match self {
+    /// Takes the open transaction, or a new one. Until it is put back it counts as lost.
+    fn take(&mut self, base: &Database) -> Result<Box<WriteTransaction>, Fault> {
+        match std::mem::replace(self, Self::Lost) {
+            Self::Nothing => Ok(Box::new(base.begin_write()?)),
             Self::Open(txn) => Ok(txn),
-            Self::Nothing | Self::Lost => Err(Fault::Stale),
+            Self::Lost => Err(Fault::Stale),
         }
     }
 }
