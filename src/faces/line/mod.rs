@@ -31,14 +31,13 @@ pub(in crate::faces) use voice::Voice;
 use super::door::DoorStream;
 use crate::clock::Stopwatch;
 use crate::config::limits::{
-    CLOSE_LINGER, KIB, MESSAGE_MAX_BYTES, OUTBOX_LAG_MAX, SOCKET_BUFFER_BYTES, UNAUTHENTICATED_MAX_BYTES,
+    CLOSE_LINGER, MESSAGE_MAX_BYTES, OUTBOX_LAG_MAX, SOCKET_BUFFER_BYTES, SOCKET_STRIDE_BYTES,
+    UNAUTHENTICATED_MAX_BYTES,
 };
 use wire::{Glance, Progress, Wire};
 
 /// "Inconsistent data" (RFC 6455, 7.4.1).
 const CODE_NO_TEXT: u16 = 1007;
-/// Whoever takes less than this within [`OUTBOX_LAG_MAX`] takes nothing.
-const STRIDE_BYTES: usize = 16 * KIB;
 
 /// What was heard.
 pub(in crate::faces) enum Heard {
@@ -73,9 +72,6 @@ pub(in crate::faces) struct Line {
     codec: WebSocketContext,
     /// A frame was cut off in the middle of its bytes: nothing more can be said.
     torn: bool,
-    /// Nobody is there to be told anything. What they said before they went is heard all the same: that the line broke
-    /// is found by reading to its end.
-    mute: bool,
     /// The library has an answer to a ping, which it writes before it reads again.
     answers: bool,
     /// Why nothing more can be understood.
@@ -98,7 +94,6 @@ impl Line {
             wire: Wire::new(parts.io.into_inner(), allowance),
             codec: WebSocketContext::from_partially_read(ahead, Role::Server, Some(config)),
             torn: false,
-            mute: false,
             answers: false,
             lost: None,
         })
@@ -121,7 +116,7 @@ impl Line {
 
     /// Says what is left of what others began; woken for that, too, from now on.
     pub(in crate::faces) fn go_on(&mut self, cx: &mut Context<'_>) {
-        self.mute |= matches!(self.wire.poll_rest(cx), Poll::Ready(Err(_)));
+        self.wire.poll_rest(cx);
     }
 
     /// Waits for the next message. Nothing is lost when the wait is given up.
@@ -173,8 +168,9 @@ impl Line {
         let mut progress = Progress::default();
         self.torn = true;
         match poll_fn(|cx| Poll::Ready(self.poll_write(cx, pieces, &mut progress))).await {
-            Poll::Ready(()) => {
-                self.torn = self.mute;
+            Poll::Ready(done) => {
+                done?;
+                self.torn = self.wire.is_mute();
                 Ok(Duration::ZERO)
             }
             Poll::Pending => Box::pin(self.write_slowly(pieces, progress)).await,
@@ -186,33 +182,35 @@ impl Line {
         let began = Stopwatch::start();
         let mut done = false;
         while !done {
-            let stride = progress.written() + STRIDE_BYTES;
+            let stride = progress.written() + SOCKET_STRIDE_BYTES;
             let some = poll_fn(|cx| {
                 if self.wire.ended(cx) {
                     return Poll::Ready(Err(Fault::Closed));
                 }
                 match self.poll_write(cx, pieces, &mut progress) {
-                    Poll::Ready(()) => Poll::Ready(Ok(true)),
+                    Poll::Ready(all) => Poll::Ready(all.map(|()| true)),
                     Poll::Pending if progress.written() >= stride => Poll::Ready(Ok(false)),
                     Poll::Pending => Poll::Pending,
                 }
             });
             done = timeout(OUTBOX_LAG_MAX, some).await.map_err(|_| Fault::Stuck)??;
         }
-        self.torn = self.mute;
+        self.torn = self.wire.is_mute();
         Ok(began.elapsed())
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[Bytes], progress: &mut Progress) -> Poll<()> {
-        if !self.mute && progress.written() == 0 && (self.answers || self.wire.is_held_up()) {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[Bytes],
+        progress: &mut Progress,
+    ) -> Poll<Result<(), Fault>> {
+        if progress.written() == 0 && (self.answers || self.wire.is_held_up()) {
             // What the library has to say stays in front.
-            self.mute = ready!(self.poll_answer(cx)).is_err();
+            ready!(self.poll_answer(cx))?;
             self.answers = false;
         }
-        if !self.mute {
-            self.mute = ready!(self.wire.poll_write_all(cx, pieces, progress)).is_err();
-        }
-        Poll::Ready(())
+        self.wire.poll_write_all(cx, pieces, progress).map(Ok)
     }
 
     /// Writes what the library answers by itself.
@@ -228,7 +226,7 @@ impl Line {
     /// bytes on it is reset, and the reason is lost on the way.
     pub(in crate::faces) async fn close(&mut self, why: Option<(u16, &'static str)>) {
         self.hold(true);
-        if self.torn || self.wire.voice.is_cut() {
+        if self.torn || self.wire.is_mute() || self.wire.voice.is_cut() {
             return;
         }
         self.wire.allowance = Some(MESSAGE_MAX_BYTES);

@@ -7,7 +7,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
@@ -70,6 +70,12 @@ impl Voice {
         std::mem::replace(&mut self.lock().held, on)
     }
 
+    /// Nobody speaks any more. The other side is told that nothing more comes.
+    pub(super) fn fall_silent(&self) {
+        let mut speech = self.lock();
+        (speech.half, speech.midway, speech.rest) = (None, false, Bytes::new());
+    }
+
     /// Whether a frame is begun and not finished.
     pub(super) fn is_cut(&self) -> bool {
         let speech = self.lock();
@@ -89,6 +95,14 @@ impl Speech {
     /// The half to write to.
     pub(super) fn half(&mut self) -> io::Result<&mut OwnedWriteHalf> {
         self.half.as_mut().ok_or(io::ErrorKind::NotConnected.into())
+    }
+
+    /// Says some of this, after what is left of what somebody else began.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_rest(cx))?;
+        let wrote = ready!(Pin::new(self.half()?).poll_write(cx, buf))?;
+        self.midway = wrote < buf.len();
+        Poll::Ready(Ok(wrote))
     }
 
     /// Says what is left of what somebody else began; woken when there is something again.

@@ -11,10 +11,8 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::voice::Voice;
+use crate::config::limits::SOCKET_PIECES_AT_ONCE;
 use crate::faces::door::{DoorStream, Seat};
-
-/// Pieces written with one call to the system.
-const PIECES_AT_ONCE: usize = 32;
 
 /// A TCP stream that holds its seat.
 pub(super) struct Wire {
@@ -29,6 +27,9 @@ pub(super) struct Wire {
     drained: bool,
     /// Something that was to be written had to wait.
     held_up: bool,
+    /// Nobody is there to be told anything: what is written goes nowhere. What they said before they went is heard all
+    /// the same, to its end.
+    mute: bool,
     seat: Arc<Seat>,
 }
 
@@ -46,8 +47,8 @@ impl Wire {
         let (tcp, end, seat) = stream.into_parts();
         let (ear, half) = tcp.into_split();
         let voice = Voice::new(half);
-        let (drained, held_up, watched) = (false, false, false);
-        Self { ear, voice, end, watched, allowance: Some(allowance), drained, held_up, seat }
+        let (drained, held_up, mute, watched) = (false, false, false, false);
+        Self { ear, voice, end, watched, allowance: Some(allowance), drained, held_up, mute, seat }
     }
 
     /// Whether the door takes the connection away. A wire stays with the task that asked first, which is woken.
@@ -73,14 +74,40 @@ impl Wire {
         self.ear.as_ref().poll_read_ready(cx).map(|_| ()) // what is wrong is found out by reading
     }
 
+    /// Whether nobody is there any more to be told anything.
+    pub(super) fn is_mute(&self) -> bool {
+        self.mute
+    }
+
+    /// Nobody speaks here any more, and the other side is told so, should it be there after all.
+    fn fall_silent(&mut self) {
+        self.mute = true;
+        self.voice.fall_silent();
+    }
+
     /// Says what is left of what somebody else began.
-    pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.voice.lock().poll_rest(cx)
+    pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) {
+        let rest = if self.mute { Poll::Pending } else { self.voice.lock().poll_rest(cx) };
+        if let Poll::Ready(Err(_)) = rest {
+            self.fall_silent();
+        }
     }
 
     /// Writes all pieces, one behind the other, after what was begun by somebody else.
     pub(super) fn poll_write_all(
         &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[Bytes],
+        progress: &mut Progress,
+    ) -> Poll<()> {
+        if !self.mute && ready!(self.poll_write_pieces(cx, pieces, progress)).is_err() {
+            self.fall_silent();
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_write_pieces(
+        &self,
         cx: &mut Context<'_>,
         pieces: &[Bytes],
         progress: &mut Progress,
@@ -99,11 +126,12 @@ impl Wire {
                     half.poll_write(cx, rest)
                 }
                 rest => {
-                    let mut slices = [IoSlice::new(&[]); PIECES_AT_ONCE];
+                    let mut slices = [IoSlice::new(&[]); SOCKET_PIECES_AT_ONCE];
                     for (slice, piece) in slices.iter_mut().zip(rest) {
                         *slice = IoSlice::new(piece);
                     }
-                    let mut slices = slices.get_mut(..rest.len().min(PIECES_AT_ONCE)).unwrap_or_default();
+                    let mut slices =
+                        slices.get_mut(..rest.len().min(SOCKET_PIECES_AT_ONCE)).unwrap_or_default();
                     IoSlice::advance_slices(&mut slices, progress.bytes);
                     half.poll_write_vectored(cx, slices)
                 }
@@ -132,7 +160,7 @@ impl Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        self.voice.lock().half = None; // whoever else holds the voice does not keep the connection
+        self.voice.fall_silent(); // whoever else holds the voice does not keep the connection
     }
 }
 
@@ -181,17 +209,18 @@ impl Read for Glance<'_, '_> {
 impl Write for Glance<'_, '_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let Self(wire, cx) = self;
-        let mut speech = wire.voice.lock();
-        let poll = match speech.poll_rest(cx)? {
-            Poll::Ready(()) => Pin::new(speech.half()?).poll_write(cx, buf),
-            Poll::Pending => Poll::Pending,
-        };
-        match &poll {
-            Poll::Ready(Ok(wrote)) => speech.midway = *wrote < buf.len(),
-            Poll::Ready(Err(_)) | Poll::Pending => {}
+        if wire.mute {
+            return Ok(buf.len());
         }
+        let poll = wire.voice.lock().poll_write(cx, buf);
         wire.held_up = poll.is_pending();
-        now(poll)
+        match poll {
+            Poll::Ready(Err(_)) => {
+                wire.fall_silent();
+                Ok(buf.len())
+            }
+            poll => now(poll),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

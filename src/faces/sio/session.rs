@@ -21,7 +21,7 @@ use super::floor::Floor;
 use super::pace::Pace;
 use super::queue::{Queue, message};
 use super::talk::Talk;
-use crate::config::limits::OUTBOX_MAX_BYTES;
+use crate::config::limits::{ENGINE_ROOM_PAUSE, OUTBOX_MAX_BYTES};
 use crate::faces::line::{binary_frame, text_frame};
 use crate::rooms::space::{Closed, MemberId, SpaceOutbox};
 use crate::wire::engineio::{Packet, PacketError, encode};
@@ -181,7 +181,7 @@ impl Session {
     pub(super) async fn room(&self, patience: Duration) {
         let emptied = async {
             while self.is_full() && !self.is_over() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::time::sleep(ENGINE_ROOM_PAUSE).await;
             }
         };
         let _ = timeout(patience, emptied).await;
@@ -345,6 +345,8 @@ impl Session {
             return;
         }
         match reason {
+            // Counted where it ran over.
+            Reason::Slow if self.outbox.closed() == Some(Closed::Overflow) => {}
             Reason::Left | Reason::Closed | Reason::SentOut | Reason::Stopping | Reason::Reconnect => {}
             other => self.floor.metrics.refuse(other.word()),
         }

@@ -70,8 +70,9 @@ impl Raw {
         let _ = self.ws.send(Message::Binary(frame.into())).await;
     }
 
-    /// Sends binary messages all at once, and breaks the line in the same moment.
+    /// Sends a ping and binary messages all at once, and breaks the line in the same moment.
     pub(crate) async fn send_and_break(mut self, frames: impl IntoIterator<Item = Bytes>) {
+        self.ws.feed(Message::Ping(Bytes::from_static(b"?"))).await.unwrap();
         for frame in frames {
             self.ws.feed(Message::Binary(frame)).await.unwrap();
         }
