@@ -115,6 +115,11 @@ impl Presence {
         self.departed.push_back(Departed { client: held.client, clock: held.clock, person: held.person });
     }
 
+    /// Whether anything changed since the last call of [`Presence::news`].
+    pub(super) fn has_news(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
     /// What changed since the last call, the latest of each, for everybody.
     pub(super) fn news(&mut self) -> Option<Arc<Present>> {
         let entries: Vec<Entry> = std::mem::take(&mut self.changed)

@@ -19,6 +19,8 @@ impl Room {
         let settled = self.saving.submit();
         if self.breath.may_speak() || self.fresh.len() + self.told.len() >= ROOM_FRESH_MAX {
             self.speak();
+        } else if !self.fresh.is_empty() || !self.told.is_empty() || self.presence.has_news() {
+            self.breath.hold();
         }
         self.acknowledge(settled);
         if !self.bench.is_busy() {
