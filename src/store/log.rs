@@ -65,7 +65,11 @@ impl Engine {
 
     /// Reads from one consistent state, which holds everything that was done before.
     pub(super) fn read<T>(&self, f: impl FnOnce(&Reading) -> Result<T, Fault>) -> Result<T, Fault> {
-        self.shown()?;
+        // A fault here is not of what is read: the file is opened again for it.
+        guarded(|| self.show()).map_err(|fault| {
+            tracing::error!(%fault, "what was saved last cannot be shown yet");
+            Fault::Stale
+        })?;
         guarded(|| {
             let table = self.base.begin_read().map_err(Fault::from)?.open_table(ROWS)?;
             f(&Reading(table))
@@ -98,14 +102,6 @@ impl Engine {
             f(&mut Writing { table: txn.open_table(ROWS)?, redo: None })?;
             *gathering = Gathering::Open(txn);
             Ok(())
-        })
-    }
-
-    /// As [`Engine::show`], for a reader: a fault of it is not of what is read, and the file is opened again for it.
-    fn shown(&self) -> Result<(), Fault> {
-        guarded(|| self.show()).map_err(|fault| {
-            tracing::error!(%fault, "what was saved last cannot be shown yet");
-            Fault::Stale
         })
     }
 

@@ -170,7 +170,7 @@ impl Line {
         match poll_fn(|cx| Poll::Ready(self.poll_write(cx, pieces, &mut progress))).await {
             Poll::Ready(done) => {
                 done?;
-                self.torn = self.wire.is_mute();
+                self.torn = false;
                 Ok(Duration::ZERO)
             }
             Poll::Pending => Box::pin(self.write_slowly(pieces, progress)).await,
@@ -195,7 +195,7 @@ impl Line {
             });
             done = timeout(OUTBOX_LAG_MAX, some).await.map_err(|_| Fault::Stuck)??;
         }
-        self.torn = self.wire.is_mute();
+        self.torn = false;
         Ok(began.elapsed())
     }
 
@@ -226,7 +226,7 @@ impl Line {
     /// bytes on it is reset, and the reason is lost on the way.
     pub(in crate::faces) async fn close(&mut self, why: Option<(u16, &'static str)>) {
         self.hold(true);
-        if self.torn || self.wire.is_mute() || self.wire.voice.is_cut() {
+        if self.torn || self.wire.voice.is_cut() {
             return;
         }
         self.wire.allowance = Some(MESSAGE_MAX_BYTES);

@@ -27,9 +27,6 @@ pub(super) struct Wire {
     drained: bool,
     /// Something that was to be written had to wait.
     held_up: bool,
-    /// Nobody is there to be told anything: what is written goes nowhere. What they said before they went is heard all
-    /// the same, to its end.
-    mute: bool,
     seat: Arc<Seat>,
 }
 
@@ -47,8 +44,8 @@ impl Wire {
         let (tcp, end, seat) = stream.into_parts();
         let (ear, half) = tcp.into_split();
         let voice = Voice::new(half);
-        let (drained, held_up, mute, watched) = (false, false, false, false);
-        Self { ear, voice, end, watched, allowance: Some(allowance), drained, held_up, mute, seat }
+        let (drained, held_up, watched) = (false, false, false);
+        Self { ear, voice, end, watched, allowance: Some(allowance), drained, held_up, seat }
     }
 
     /// Whether the door takes the connection away. A wire stays with the task that asked first, which is woken.
@@ -74,34 +71,24 @@ impl Wire {
         self.ear.as_ref().poll_read_ready(cx).map(|_| ()) // what is wrong is found out by reading
     }
 
-    /// Whether nobody is there any more to be told anything.
-    pub(super) fn is_mute(&self) -> bool {
-        self.mute
-    }
-
-    /// Nobody speaks here any more, and the other side is told so, should it be there after all.
-    fn fall_silent(&mut self) {
-        self.mute = true;
-        self.voice.fall_silent();
-    }
-
     /// Says what is left of what somebody else began.
     pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) {
-        let rest = if self.mute { Poll::Pending } else { self.voice.lock().poll_rest(cx) };
+        let rest = self.voice.lock().poll_rest(cx);
         if let Poll::Ready(Err(_)) = rest {
-            self.fall_silent();
+            self.voice.fall_silent();
         }
     }
 
-    /// Writes all pieces, one behind the other, after what was begun by somebody else.
+    /// Writes all pieces, one behind the other, after what was begun by somebody else. Where nobody is there any more
+    /// to be told, they go nowhere: what was said before is heard all the same, and its end is found by reading.
     pub(super) fn poll_write_all(
         &mut self,
         cx: &mut Context<'_>,
         pieces: &[Bytes],
         progress: &mut Progress,
     ) -> Poll<()> {
-        if !self.mute && ready!(self.poll_write_pieces(cx, pieces, progress)).is_err() {
-            self.fall_silent();
+        if ready!(self.poll_write_pieces(cx, pieces, progress)).is_err() {
+            self.voice.fall_silent();
         }
         Poll::Ready(())
     }
@@ -209,14 +196,11 @@ impl Read for Glance<'_, '_> {
 impl Write for Glance<'_, '_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let Self(wire, cx) = self;
-        if wire.mute {
-            return Ok(buf.len());
-        }
         let poll = wire.voice.lock().poll_write(cx, buf);
         wire.held_up = poll.is_pending();
         match poll {
             Poll::Ready(Err(_)) => {
-                wire.fall_silent();
+                wire.voice.fall_silent();
                 Ok(buf.len())
             }
             poll => now(poll),
