@@ -91,6 +91,16 @@ pub(crate) async fn through_redis() {
         Some(node) => Some(heard_from(&back_end, &node.server()).await),
         None => None,
     };
+    let port = floor::relay(redis.port(), "/records", MESSAGE_BYTES).unwrap();
+    let least =
+        Server { process: &Ourselves, port, query: String::new(), head: String::new(), around: ("", "") };
+    let alone = connect(&least, 1).await;
+    let least = say_and_hear(&least, alone, Publisher::Redis(back_end.clone())).await;
+    line(
+        "published in Redis to heard by one through the least program, p50",
+        &format!("{:.2} ms", least.late_ms.0),
+        "",
+    );
     let both = |of: fn(&[Cost; 2]) -> f64| beside(of(&ours), theirs.as_ref().map(of), "ms");
     line("  published in Redis to heard by one, p50", &both(|[one, _]| one.late_ms.0), "<= 0.4 ms");
     line("  published in Redis to heard by one, p99", &both(|[one, _]| one.late_ms.1), "");
@@ -228,6 +238,15 @@ fn is_whole(answer: &[u8]) -> bool {
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
     length.map_or_else(|| body.ends_with("0\r\n\r\n"), |length: usize| body.len() >= length)
+}
+
+/// The bench itself.
+struct Ourselves;
+
+impl Measured for Ourselves {
+    fn id(&self) -> u32 {
+        std::process::id()
+    }
 }
 
 /// The reference server.

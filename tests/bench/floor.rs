@@ -1,7 +1,7 @@
 //! What the system itself takes for as many small sends as a fan-out makes: no program that says something to everybody
 //! can be cheaper, and machines differ by more than programs do.
 
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -46,6 +46,40 @@ fn say_to_all(mut lines: Vec<TcpStream>, sends: &Sends) -> Option<Duration> {
         std::thread::sleep(sends.pause);
     }
     Some(spent_here()? - before)
+}
+
+/// The least program that hands on what is published in Redis: one thread, one client, messages of one size. The port on
+/// which it awaits the client.
+pub(crate) fn relay(redis_port: u16, channel: &'static str, bytes: usize) -> io::Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port();
+    let mut redis = TcpStream::connect(("127.0.0.1", redis_port))?;
+    std::thread::spawn(move || -> io::Result<()> {
+        let named = format!("${}\r\n{channel}\r\n", channel.len());
+        redis.write_all(format!("SUBSCRIBE {channel}\r\n").as_bytes())?;
+        redis.read_exact(&mut vec![0; format!("*3\r\n$9\r\nsubscribe\r\n{named}:1\r\n").len()])?;
+        let mut ear = listener.accept()?.0;
+        ear.set_nodelay(true)?;
+        for (n, answer) in
+            [&b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x030{}"[..], b"\x81\x0440{}"].iter().enumerate()
+        {
+            assert_ne!(ear.read(&mut [0; 4096])?, 0, "the client said nothing the {n}th time");
+            ear.write_all(answer)?;
+        }
+        let head = format!("*3\r\n$7\r\nmessage\r\n{named}${bytes}\r\n").len();
+        let mut heard = vec![0; head + bytes + 2];
+        loop {
+            redis.read_exact(&mut heard)?;
+            let mut frame = vec![0x81, 126, 0, 0];
+            frame.extend_from_slice(b"42[\"records\",");
+            frame.extend_from_slice(&heard[head..head + bytes]);
+            frame.push(b']');
+            let length = (frame.len() - 4) as u16;
+            frame[2..4].copy_from_slice(&length.to_be_bytes());
+            ear.write_all(&frame)?;
+        }
+    });
+    Ok(port)
 }
 
 /// Processor time of this thread so far; `None` where the system does not tell it this way.

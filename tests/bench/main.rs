@@ -50,6 +50,8 @@ fn main() {
         }
         if asked_for("channels") {
             channels::figures().await;
+        }
+        if asked_for("channels") || asked_for("redis") {
             channels::through_redis().await;
         }
         if asked_for("cold_join") {

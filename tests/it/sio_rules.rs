@@ -7,10 +7,11 @@ use futures_util::SinkExt;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
+use townhall::config::limits::CLOSE_LINGER;
 use townhall::faces::sio::SioOptions;
 
 use crate::harness::channels::{Channels, Wire, quick};
@@ -105,6 +106,27 @@ async fn a_websocket_carries_one_packet_a_message() {
     let half = FrameHeader { opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
     wire.0.send(Message::Frame(Frame::from_payload(half, b"4\xc3".as_slice().into()))).await.unwrap();
     assert_eq!(wire.closed().await, 1007);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_that_is_not_understood_is_ended_at_once_and_told_why() {
+    let channels = echo().await;
+    // A reserved bit, an opcode that means nothing, a ping in two parts, half a letter; no mask that changes anything.
+    for (frame, code) in [
+        (&b"\xc1\x81\0\0\0\0x"[..], 1002_u16),
+        (b"\x83\x80\0\0\0\0", 1002),
+        (b"\x09\x80\0\0\0\0", 1002),
+        (b"\x81\x81\0\0\0\0\xc3", 1007),
+    ] {
+        let mut wire = channels.open().await;
+        let stream = wire.0.get_mut();
+        stream.write_all(frame).await.unwrap();
+        let mut heard = Vec::new();
+        // The client says no goodbye: it has none that would be understood.
+        let ended = timeout(CLOSE_LINGER / 2, stream.read_to_end(&mut heard)).await;
+        ended.expect("the server does not wait for the client to end it").unwrap();
+        assert!(heard.windows(2).any(|two| two == code.to_be_bytes()), "{code}: {heard:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

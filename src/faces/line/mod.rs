@@ -249,6 +249,10 @@ impl Line {
         if poll_fn(|cx| self.poll_answer(cx)).await.is_err() {
             return;
         }
+        if self.lost.is_some() {
+            // Its goodbye cannot be understood either: the server ends the stream first (RFC 6455, 7.1.1).
+            self.wire.voice.fall_silent();
+        }
         while self.next().await.is_ok() {}
         // What cannot be understood is let go, so that what was said is read.
         let mut left = if self.lost.is_some() { MESSAGE_MAX_BYTES } else { 0 };
