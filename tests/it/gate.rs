@@ -12,6 +12,7 @@ use townhall::wire::gate::{Known, Placement, check, plain, state_vector};
 use townhall::wire::varint::{write_buf, write_uint};
 use townhall::wire::{awareness, hocuspocus, ysync};
 
+use crate::harness::dice::Dice;
 use crate::recorded;
 
 const GATE_RUNS: u64 = 10_000_000;
@@ -24,26 +25,6 @@ const ROOM_RUNS: u64 = 4_000;
 const ROOMS: u64 = 1_000;
 /// A document that fuzzing grew is put together again this often.
 const PARTS: usize = 24;
-
-/// A small deterministic source of numbers.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (((self.next() >> 32) * end as u64) >> 32) as usize
-    }
-
-    fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
-        &list[self.below(list.len())]
-    }
-}
 
 const TELLING_BYTES: [u8; 16] = [0, 1, 2, 3, 4, 8, 10, 0x1f, 0x3f, 0x7f, 0x80, 0x81, 0x84, 0xc4, 0xf0, 0xff];
 
@@ -282,7 +263,7 @@ fn the_gate_answers_ten_million_hostile_updates() {
     let sessions = recorded::honest(120);
     let (merges, slowest) = (AtomicU64::new(0), AtomicU64::new(0));
     in_threads(GATE_RUNS, |seed, runs| {
-        let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ seed);
+        let mut dice = Dice::new(0x9e37_79b9_7f4a_7c15 ^ seed);
         for _ in 0..runs / ROOM_RUNS {
             let watch = Stopwatch::start();
             let mut feed = Feed::new(&sessions, &mut dice);
@@ -301,7 +282,7 @@ fn the_gate_answers_ten_million_hostile_updates() {
 #[test]
 fn what_passes_the_gate_reaches_every_editor_whole() {
     let sessions = recorded::honest(120);
-    let mut dice = Dice(4_711);
+    let mut dice = Dice::new(4_711);
     let mut file = Vec::new();
     write_uint(&mut file, ROOMS);
     let mut updates = 0;
@@ -324,7 +305,7 @@ fn what_passes_the_gate_reaches_every_editor_whole() {
 /// Feeds `decode` with mutations of `seeds`.
 fn storm(seeds: &[Bytes], decode: impl Fn(&Bytes) + Sync) {
     in_threads(DECODER_RUNS, |seed, runs| {
-        let mut dice = Dice(0x1234_5678_9abc_def1 ^ (seed << 32));
+        let mut dice = Dice::new(0x1234_5678_9abc_def1 ^ (seed << 32));
         for _ in 0..runs {
             let mut bytes = dice.pick(seeds).to_vec();
             let other = dice.below(seeds.len());

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use townhall::auth::Role;
 
 use crate::harness::OfficeProcess;
+use crate::harness::dice::Dice;
 use crate::harness::hocus::{Heard, Hocus};
 use crate::harness::typist::Typist;
 
@@ -23,18 +24,6 @@ const READY_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a writer knows to be saved: its next clock.
 type Saved = Arc<Mutex<BTreeMap<u64, u64>>>;
-
-/// A small generator, so that a failing run can be repeated from its printed seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
 
 fn document_of(writer: u64) -> String {
     format!("killed-{}", writer % DOCUMENTS)
@@ -89,7 +78,7 @@ async fn fill(office: &OfficeProcess, token: &str) {
 async fn no_acknowledged_edit_is_lost_when_the_program_is_killed() {
     let seed = 0x5eed_0000_0000_0001;
     println!("seed {seed:#x}");
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let folder = tempfile::tempdir().unwrap();
     let saved = Saved::default();
     let mut office = OfficeProcess::start(&folder.path().join("data"));
@@ -101,14 +90,11 @@ async fn no_acknowledged_edit_is_lost_when_the_program_is_killed() {
         for writer in 1..=WRITERS {
             writers.spawn(write_until_killed(office.port(), token.clone(), writer, saved.clone()));
         }
-        tokio::time::sleep(Duration::from_millis(dice.below(250))).await;
+        tokio::time::sleep(dice.between(0, 250)).await;
         office.kill();
         writers.join_all().await;
         if round % 3 == 0 {
-            OfficeProcess::start_and_kill_after(
-                &folder.path().join("data"),
-                Duration::from_millis(dice.below(60)),
-            );
+            OfficeProcess::start_and_kill_after(&folder.path().join("data"), dice.between(0, 60));
         }
         let start = Instant::now();
         office = OfficeProcess::start(&folder.path().join("data"));

@@ -24,6 +24,7 @@ use self::ledger::{Heard, Ledger, Life, number_of};
 use self::publish::Published;
 use self::reader::Reader;
 use crate::harness::OfficeProcess;
+use crate::harness::dice::Dice;
 use crate::harness::node::Node;
 use crate::harness::redis::RedisServer;
 
@@ -41,27 +42,6 @@ const WINDOW: Duration = Duration::from_secs(15);
 const SLEEP: Duration = Duration::from_secs(17);
 /// What was said until the end is heard within this time by everybody.
 const SETTLED: Duration = Duration::from_secs(30);
-
-/// A small generator; each run takes its moments from another seed.
-#[derive(Clone)]
-struct Dice(u64);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        Self(seed | 1)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % bound
-    }
-
-    fn between(&mut self, least_ms: u64, most_ms: u64) -> Duration {
-        Duration::from_millis(least_ms + self.below(most_ms - least_ms))
-    }
-}
 
 /// The rooms of a client.
 fn rooms(client: usize) -> Vec<String> {
@@ -198,7 +178,7 @@ async fn nobody_loses_a_message_when_the_program_and_redis_die_again_and_again()
     let mut present = JoinSet::new();
     for number in 0..READERS {
         let sleeps = number < SLEEPERS;
-        let (reader, here) = Reader::new(number, &scene, sleeps, Dice::new(dice.below(u64::MAX)));
+        let (reader, here) = Reader::new(number, &scene, sleeps, Dice::new(dice.next()));
         readers.spawn(reader.attend());
         present.spawn(here);
     }
@@ -217,8 +197,8 @@ async fn nobody_loses_a_message_when_the_program_and_redis_die_again_and_again()
     let start = Instant::now();
 
     let publishing = publish::start(&scene, &mut dice);
-    let killing = tokio::spawn(kill_again_and_again(scene.clone(), program, Dice::new(dice.below(u64::MAX))));
-    let cutting = tokio::spawn(cut_again_and_again(scene.clone(), redis, Dice::new(dice.below(u64::MAX))));
+    let killing = tokio::spawn(kill_again_and_again(scene.clone(), program, Dice::new(dice.next())));
+    let cutting = tokio::spawn(cut_again_and_again(scene.clone(), redis, Dice::new(dice.next())));
     let (program, _redis) = (killing.await.unwrap(), cutting.await.unwrap());
     while scene.woken.load(Ordering::Relaxed) < SLEEPERS {
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::harness::dice::Dice;
 use bytes::Bytes;
 use townhall::clock::Stopwatch;
 use townhall::config::limits::{EMITTER_JSON_MAX_BYTES, EMITTER_ROOMS_MAX};
@@ -18,26 +19,6 @@ const THREADS: u64 = 2;
 
 fn runs() -> u64 {
     std::env::var("TOWNHALL_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS)
-}
-
-/// A small deterministic source of numbers.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (((self.next() >> 32) * end as u64) >> 32) as usize
-    }
-}
-
-fn pick<'a>(list: &[&'a str], dice: &mut Dice) -> &'a str {
-    list[dice.below(list.len())]
 }
 
 const ENGINE_SEEDS: [&str; 6] = [
@@ -88,7 +69,7 @@ const PIECES: [&str; 24] = [
 /// One of the seeds with a few pieces put in, taken out or replaced, never inside a letter, and sometimes cut there.
 fn mutate(text: &mut String, seeds: &[&str], dice: &mut Dice) {
     text.clear();
-    text.push_str(pick(seeds, dice));
+    text.push_str(seeds[dice.below(seeds.len())]);
     for _ in 0..=dice.below(3) {
         let mut at = dice.below(text.len() + 1);
         while !text.is_char_boundary(at) {
@@ -100,14 +81,14 @@ fn mutate(text: &mut String, seeds: &[&str], dice: &mut Dice) {
             1 if dice.below(4) == 0 => text.truncate(at),
             2 if inside => {
                 text.remove(at);
-                text.insert_str(at, pick(&PIECES, dice));
+                text.insert_str(at, PIECES[dice.below(PIECES.len())]);
             }
             3 => {
-                let other = pick(seeds, dice);
+                let other = dice.pick(seeds);
                 let from = dice.below(other.len());
                 text.insert_str(at, other.get(from..).unwrap_or(other));
             }
-            _ => text.insert_str(at, pick(&PIECES, dice)),
+            _ => text.insert_str(at, PIECES[dice.below(PIECES.len())]),
         }
     }
 }
@@ -121,7 +102,7 @@ fn everywhere(what: &str, one: impl Fn(&mut Dice, &mut String) -> bool + Sync) {
                 let one = &one;
                 scope.spawn(move || {
                     let (mut dice, mut text) =
-                        (Dice(0x9e37_79b9_7f4a_7c15 ^ thread << 32 | 1), String::new());
+                        (Dice::new(0x9e37_79b9_7f4a_7c15 ^ thread << 32 | 1), String::new());
                     let mut passed = 0;
                     for _ in 0..runs() / THREADS {
                         passed += u64::from(one(&mut dice, &mut text));

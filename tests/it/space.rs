@@ -20,6 +20,7 @@ use townhall::store::{Store, StoreState, Table};
 use townhall::telemetry::Metrics;
 
 use crate::disk::SmallDisk;
+use crate::harness::dice::Dice;
 
 fn room(name: &str) -> Room {
     Room::new(name).unwrap()
@@ -571,18 +572,6 @@ async fn without_a_store_everything_passes() {
     assert_eq!(space.say(say(&["a"], "2")).await, Err(SpaceError::Ended));
 }
 
-/// A small generator, so that a failing run can be repeated from its printed seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
 /// What a client should have heard since it last was told that something is lost.
 #[derive(Default)]
 struct Model {
@@ -594,7 +583,7 @@ struct Model {
 async fn whatever_happens_everybody_hears_everything_once_or_is_told() {
     let seed = 0x5eed_0000_0000_0002;
     println!("seed {seed:#x}");
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut office = Office::new();
     office.options.ring_max_messages = 300;
     let mut space = office.space().await;
@@ -632,14 +621,14 @@ async fn whatever_happens_everybody_hears_everything_once_or_is_told() {
                 }
             }
             60..75 => {
-                let (client, model) = &mut clients[dice.below(24) as usize];
+                let (client, model) = &mut clients[dice.below(24)];
                 if model.here {
                     client.read().unwrap();
                 }
             }
             75..83 => {
                 // The connection is lost, with or without what was on its way.
-                let (client, model) = &mut clients[dice.below(24) as usize];
+                let (client, model) = &mut clients[dice.below(24)];
                 if std::mem::take(&mut model.here) {
                     if dice.below(2) == 0 {
                         client.read().unwrap();
@@ -650,7 +639,7 @@ async fn whatever_happens_everybody_hears_everything_once_or_is_told() {
                 }
             }
             83..97 => {
-                let (client, model) = &mut clients[dice.below(24) as usize];
+                let (client, model) = &mut clients[dice.below(24)];
                 if !model.here || dice.below(8) == 0 {
                     let expected = std::mem::take(&mut model.expected);
                     let before = client.heard.len();
@@ -665,7 +654,7 @@ async fn whatever_happens_everybody_hears_everything_once_or_is_told() {
                     model.here = true;
                 }
             }
-            97 => office.clock.advance(Duration::from_secs(dice.below(400))),
+            97 => office.clock.advance(Duration::from_secs(dice.below(400) as u64)),
             _ => {
                 space.stop().await;
                 space = office.space().await;

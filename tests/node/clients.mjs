@@ -1,5 +1,5 @@
 // Real Yjs clients, driven from outside: one JSON command per line on stdin, one JSON answer per line on stdout.
-import { createInterface } from 'node:readline'
+import { answerCommands } from './commands.mjs'
 import * as Y from 'yjs'
 import WebSocket from 'ws'
 import * as hocuspocus2 from 'hocuspocus-provider-2'
@@ -148,14 +148,5 @@ const commands = {
   sockets: () => Line.open.size
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const command = JSON.parse(line)
-  let answer
-  try {
-    answer = { ok: (await commands[command.do](command, clients.get(command.client))) ?? null }
-  } catch (error) {
-    answer = { error: String(error.stack) }
-  }
-  process.stdout.write(JSON.stringify(answer) + '\n')
-}
+await answerCommands(command => commands[command.do](command, clients.get(command.client)))
 process.exit(0)

@@ -1,5 +1,5 @@
 // A back end with Node's Redis emitter, driven from outside: one JSON command per line, one answer per line.
-import { createInterface } from 'node:readline'
+import { answerCommands } from './commands.mjs'
 import { Emitter } from '@socket.io/redis-emitter'
 import { createClient } from 'redis'
 
@@ -25,14 +25,5 @@ const orders = {
   disconnect ({ to }) { emitter.in(to).disconnectSockets(true) }
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const command = JSON.parse(line)
-  let answer
-  try {
-    answer = { ok: (await orders[command.do](command)) ?? null }
-  } catch (error) {
-    answer = { error: String(error.stack) }
-  }
-  process.stdout.write(JSON.stringify(answer) + '\n')
-}
+await answerCommands(command => orders[command.do](command))
 process.exit(0)

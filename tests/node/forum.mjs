@@ -1,5 +1,5 @@
 // Real clients of the forum, driven from outside: one JSON command per line on stdin, one JSON answer per line on stdout.
-import { createInterface } from 'node:readline'
+import { answerCommands } from './commands.mjs'
 import { io as io48 } from 'socket.io-client-4.8'
 import { io as io40 } from 'socket.io-client-4.0'
 
@@ -50,12 +50,5 @@ const orders = {
   close ({ client }) { clients.get(client).socket.close() }
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  try {
-    const command = JSON.parse(line)
-    process.stdout.write(JSON.stringify({ ok: orders[command.do](command) ?? null }) + '\n')
-  } catch (error) {
-    process.stdout.write(JSON.stringify({ error: error.stack }) + '\n')
-  }
-}
+await answerCommands(command => orders[command.do](command))
 for (const { socket } of clients.values()) socket.close()

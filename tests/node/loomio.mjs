@@ -1,5 +1,5 @@
 // Real Socket.IO clients as a Loomio page has them, driven from outside: one JSON command per line, one answer per line.
-import { createInterface } from 'node:readline'
+import { answerCommands } from './commands.mjs'
 import { io as io40 } from 'socket.io-client-4.0'
 import { io as io48 } from 'socket.io-client-4.8'
 
@@ -44,14 +44,5 @@ const commands = {
   leave (_, client) { client.socket.disconnect() }
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const command = JSON.parse(line)
-  let answer
-  try {
-    answer = { ok: (await commands[command.do](command, clients.get(command.client))) ?? null }
-  } catch (error) {
-    answer = { error: String(error.stack) }
-  }
-  process.stdout.write(JSON.stringify(answer) + '\n')
-}
+await answerCommands(command => commands[command.do](command, clients.get(command.client)))
 process.exit(0)

@@ -1,6 +1,6 @@
 // Real Socket.IO clients of both versions, driven from outside: one JSON command per line, one JSON answer per line.
 // What is too long to be told is compared here.
-import { createInterface } from 'node:readline'
+import { answerCommands } from './commands.mjs'
 import { io as io40 } from 'socket.io-client-4.0'
 import { io as io48 } from 'socket.io-client-4.8'
 
@@ -87,14 +87,5 @@ const commands = {
   leave (_, client) { client.socket.disconnect() }
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const command = JSON.parse(line)
-  let answer
-  try {
-    answer = { ok: (await commands[command.do](command, clients.get(command.client))) ?? null }
-  } catch (error) {
-    answer = { error: String(error.stack) }
-  }
-  process.stdout.write(JSON.stringify(answer) + '\n')
-}
+await answerCommands(command => commands[command.do](command, clients.get(command.client)))
 process.exit(0)

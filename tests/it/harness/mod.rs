@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "each test uses its own part of the harness")]
 
 pub(crate) mod channels;
+pub(crate) mod dice;
 pub(crate) mod hocus;
 pub(crate) mod http;
 pub(crate) mod member;

@@ -7,8 +7,9 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Dice, GROUPS, READERS, SLEEPERS, STOCK, Scene};
+use super::{GROUPS, READERS, SLEEPERS, STOCK, Scene};
 use crate::harness::Client;
+use crate::harness::dice::Dice;
 
 /// 120 a second…
 const REDIS_EVERY: Duration = Duration::from_micros(8_333);
@@ -51,9 +52,9 @@ impl Published {
 
 pub(super) fn start(scene: &Arc<Scene>, dice: &mut Dice) -> JoinSet<Published> {
     let mut back_ends = JoinSet::new();
-    back_ends.spawn(on_redis(scene.clone(), Dice::new(dice.below(u64::MAX))));
+    back_ends.spawn(on_redis(scene.clone(), Dice::new(dice.next())));
     for number in 0..POSTERS {
-        back_ends.spawn(by_post(scene.clone(), number, Dice::new(dice.below(u64::MAX))));
+        back_ends.spawn(by_post(scene.clone(), number, Dice::new(dice.next())));
     }
     back_ends
 }
@@ -62,13 +63,13 @@ fn some_room(dice: &mut Dice) -> String {
     match dice.below(200) {
         0 => "notice".to_owned(),
         // Nobody but a sleeper hears what is for a sleeper.
-        1..20 => format!("user-{}", SLEEPERS as u64 + dice.below((READERS + STOCK - SLEEPERS) as u64)),
-        _ => format!("group-{}", dice.below(GROUPS as u64)),
+        1..20 => format!("user-{}", SLEEPERS + dice.below(READERS + STOCK - SLEEPERS)),
+        _ => format!("group-{}", dice.below(GROUPS)),
     }
 }
 
 fn record(room: &str, id: &str, dice: &mut Dice) -> serde_json::Value {
-    json!({ "room": room, "id": id, "records": { "text": "x".repeat(dice.below(800) as usize) } })
+    json!({ "room": room, "id": id, "records": { "text": "x".repeat(dice.below(800)) } })
 }
 
 async fn on_redis(scene: Arc<Scene>, mut dice: Dice) -> Published {

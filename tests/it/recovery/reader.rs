@@ -15,7 +15,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::ledger::{Heard, Life, number_of};
-use super::{Dice, SLEEP, Scene};
+use super::{SLEEP, Scene};
+use crate::harness::dice::Dice;
 
 type Line = WebSocketStream<TcpStream>;
 

@@ -1,18 +1,12 @@
 // What the host's screen knows: the office, the invitation in force, who is here. Asked again while it is looked at.
-import { computed, ref } from 'vue'
+import { computed, type Ref, ref } from 'vue'
 import * as api from '@/api/office'
 import { list, type RecordRow } from '@/api/records'
 
 type InviteRole = 'editor' | 'viewer'
 
-export function useOffice() {
-  const office = ref<api.Office | null>(null)
-  const people = ref<api.Person[]>([])
-  const records = ref<RecordRow[] | null>(null)
-  const invitation = ref<api.Invitation | null>(null)
-  const role = ref<InviteRole>('editor')
-  /** Why what is on the screen could not be renewed; gone when it can. */
-  const failed = ref<unknown>(null)
+/** Actions of the host, and whether the last one failed. */
+function useActions() {
   /** Why the last action failed; stays until the next one, or until it is closed. */
   const notDone = ref<unknown>(null)
   const working = ref(0)
@@ -32,7 +26,11 @@ export function useOffice() {
       working.value -= 1
     }
   }
+  return { busy, notDone, guarded, count: () => actions }
+}
 
+/** The invitation in force for a role; made when there is none. */
+function useInvitations(role: Ref<InviteRole>) {
   const alive = (invite: api.Invitation) => Date.parse(invite.expires_at) > Date.now() + 1000
 
   async function findOrInvite(wanted: InviteRole) {
@@ -43,16 +41,29 @@ export function useOffice() {
 
   // shared by whoever asks meanwhile: two that find none would make two codes, and nobody would see one of them
   const finding = new Map<InviteRole, Promise<api.Invitation>>()
-  function findInvitation() {
+  function find() {
     const wanted = role.value
     const found = finding.get(wanted) ?? findOrInvite(wanted).finally(() => finding.delete(wanted))
     finding.set(wanted, found)
     return found
   }
+  return { find, underWay: () => finding.get(role.value) }
+}
+
+export function useOffice() {
+  const office = ref<api.Office | null>(null)
+  const people = ref<api.Person[]>([])
+  const records = ref<RecordRow[] | null>(null)
+  const invitation = ref<api.Invitation | null>(null)
+  const role = ref<InviteRole>('editor')
+  /** Why what is on the screen could not be renewed; gone when it can. */
+  const failed = ref<unknown>(null)
+  const { busy, notDone, count, guarded } = useActions()
+  const { find: findInvitation, underWay } = useInvitations(role)
 
   async function look() {
-    const before = actions
-    const stale = () => actions !== before
+    const before = count()
+    const stale = () => count() !== before
     // one part that fails does not take the others from the screen
     const [now, who, all] = await Promise.allSettled([api.office(), api.people(), list()])
     if (stale()) return
@@ -92,7 +103,7 @@ export function useOffice() {
     renew: () =>
       guarded(async () => {
         // one that is just being made is withdrawn, too
-        const old = await (finding.get(role.value) ?? invitation.value)
+        const old = await (underWay() ?? invitation.value)
         invitation.value = await api.invite(role.value)
         if (old) await api.withdraw(old.id).catch(() => undefined)
       }),
