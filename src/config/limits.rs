@@ -300,6 +300,9 @@ pub const ENGINE_PAYLOAD_MAX_BYTES: usize = 1_000_000;
 pub const ENGINE_PING_INTERVAL: Duration = Duration::from_secs(25);
 /// …and has this long to give it.
 pub const ENGINE_PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// So much later than it should a timer rings on a computer that has nothing else to do: it and the system count whole
+/// milliseconds.
+pub const TIMER_LATE: Duration = Duration::from_millis(2);
 /// A WebSocket shows within this time that a polling session may move to it.
 pub const ENGINE_UPGRADE_DEADLINE: Duration = Duration::from_secs(10);
 /// While a WebSocket shows that it works, a waiting request is let go after this long.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::dialect::{Arrival, Dialect};
@@ -77,6 +78,7 @@ impl Floor {
         if self.stopping.is_cancelled() {
             return None;
         }
+        let opened = Instant::now();
         let session = Session::new(new_sid()?, arrival, self.clone(), transport);
         let gives_way = {
             let mut book = self.book();
@@ -89,7 +91,7 @@ impl Floor {
                 return None;
             }
         }
-        tokio::spawn(Session::watch(Arc::downgrade(&session)));
+        tokio::spawn(Session::watch(Arc::downgrade(&session), opened));
         Some(session)
     }
 
@@ -143,7 +145,28 @@ fn new_sid() -> Option<Box<str>> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use axum::http::{HeaderMap, Uri};
+
     use super::*;
+    use crate::faces::Caller;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_counts_for_itself_finds_its_silent_session_over() {
+        let (ping_interval, ping_timeout) = (Duration::from_millis(300), Duration::from_millis(200));
+        let options = SioOptions { ping_interval, ping_timeout, ..SioOptions::default() };
+        let floor = Floor::new(Vec::new(), options, Metrics::new());
+        let caller = Caller::new(Ipv4Addr::LOCALHOST.into(), true, None);
+        let arrival = Arrival::new(&caller, &Uri::from_static("/"), &HeaderMap::new());
+        let opened = Instant::now();
+        let session = floor.open(arrival, Transport::Polling).unwrap();
+        tokio::time::sleep_until(opened + ping_interval + ping_timeout * 9 / 10).await;
+        assert!(!session.is_over(), "it has its time");
+        tokio::time::sleep_until(opened + ping_interval + ping_timeout - Duration::from_millis(1)).await;
+        assert!(session.is_over(), "timers ring late, and the client asks when its time is up");
+    }
 
     #[test]
     fn ids_are_long_and_different() {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::Reason;
@@ -21,7 +21,7 @@ use super::floor::Floor;
 use super::pace::Pace;
 use super::queue::{Queue, message};
 use super::talk::Talk;
-use crate::config::limits::{ENGINE_ROOM_PAUSE, OUTBOX_MAX_BYTES};
+use crate::config::limits::{ENGINE_ROOM_PAUSE, OUTBOX_MAX_BYTES, TIMER_LATE};
 use crate::faces::line::{binary_frame, text_frame};
 use crate::rooms::space::{Closed, MemberId, SpaceOutbox};
 use crate::wire::engineio::{Packet, PacketError, encode};
@@ -283,46 +283,44 @@ impl Session {
         }
     }
 
-    /// How long it has to come in, how often it is asked for a sign of life, and how long it has to give it.
+    /// How long it has to come in, how often it is asked for a sign of life, and how long it has to give it: a little
+    /// less, since timers ring late, and a client that counts for itself should find its session over.
     fn times(&self) -> (Duration, Duration, Duration) {
         let options = &self.floor.options;
-        (options.connect_deadline, options.ping_interval, options.ping_timeout)
+        (options.connect_deadline, options.ping_interval, options.ping_timeout.saturating_sub(TIMER_LATE))
     }
 
-    /// Asks for signs of life, and ends the session when none comes, or when nobody came in in time.
-    pub(super) async fn watch(session: Weak<Self>) {
+    /// Asks for signs of life, and ends the session when none comes, or when nobody came in in time. `opened`: a client
+    /// counts from the answer that follows.
+    pub(super) async fn watch(session: Weak<Self>, opened: Instant) {
         let Some(end) = session.upgrade().map(|session| session.end.clone()) else { return };
-        let Some((mut late, interval, patience)) = session.upgrade().map(|session| session.times()) else {
+        let Some((deadline, interval, patience)) = session.upgrade().map(|session| session.times()) else {
             return;
         };
-        let mut silent = interval;
+        let (mut late, mut silent) = (Some(opened + deadline), opened + interval);
         loop {
-            let pause = late.min(silent);
-            if timeout(pause, end.cancelled()).await.is_ok() {
+            let next = late.map_or(silent, |late| late.min(silent));
+            if timeout_at(next, end.cancelled()).await.is_ok() {
                 return;
             }
             let Some(session) = session.upgrade() else { return };
-            (late, silent) = (late - pause, silent - pause);
-            if late.is_zero() {
-                if !session.is_trusted() {
-                    return session.close(Reason::Late);
-                }
-                late = Duration::MAX;
+            if late.take_if(|late| *late <= next).is_some() && !session.is_trusted() {
+                return session.close(Reason::Late);
             }
-            if silent.is_zero() {
+            if silent <= next {
                 if Talk::is_stuck(&session) {
                     return session.close(Reason::Unfinished);
                 }
                 session.signal(&Packet::Ping(""));
                 tokio::select! {
-                    answered = timeout(patience, session.pong.notified()) => {
+                    answered = timeout_at(silent + patience, session.pong.notified()) => {
                         if answered.is_err() {
                             return session.close(Reason::PingTimeout);
                         }
                     }
                     () = end.cancelled() => return,
                 }
-                silent = interval;
+                silent = Instant::now() + interval;
             }
         }
     }
