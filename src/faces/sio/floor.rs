@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::dialect::{Arrival, Dialect};
 use super::session::{Session, Transport};
 use super::{Reason, SioOptions};
+use crate::clock::timer_now;
 use crate::config::limits::{ENGINE_STOP_LINGER, SIO_SESSIONS_MAX, SIO_SESSIONS_PER_ADDRESS_MAX};
 use crate::telemetry::Metrics;
 
@@ -78,7 +78,7 @@ impl Floor {
         if self.stopping.is_cancelled() {
             return None;
         }
-        let opened = Instant::now();
+        let opened = timer_now();
         let session = Session::new(new_sid()?, arrival, self.clone(), transport);
         let gives_way = {
             let mut book = self.book();
@@ -160,7 +160,7 @@ mod tests {
         let floor = Floor::new(Vec::new(), options, Metrics::new());
         let caller = Caller::new(Ipv4Addr::LOCALHOST.into(), true, None);
         let arrival = Arrival::new(&caller, &Uri::from_static("/"), &HeaderMap::new());
-        let opened = Instant::now();
+        let opened = timer_now();
         let session = floor.open(arrival, Transport::Polling).unwrap();
         tokio::time::sleep_until(opened + ping_interval + ping_timeout * 9 / 10).await;
         assert!(!session.is_over(), "it has its time");

@@ -21,6 +21,7 @@ use super::floor::Floor;
 use super::pace::Pace;
 use super::queue::{Queue, message};
 use super::talk::Talk;
+use crate::clock::timer_now;
 use crate::config::limits::{ENGINE_ROOM_PAUSE, OUTBOX_MAX_BYTES, TIMER_LATE};
 use crate::faces::line::{binary_frame, text_frame};
 use crate::rooms::space::{Closed, MemberId, SpaceOutbox};
@@ -320,7 +321,7 @@ impl Session {
                     }
                     () = end.cancelled() => return,
                 }
-                silent = Instant::now() + interval;
+                silent = timer_now() + interval;
             }
         }
     }

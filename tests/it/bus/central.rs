@@ -264,7 +264,7 @@ async fn shared_keys_are_there_with_redis_without_it_and_after_it_came_back_empt
     line.close().await;
 }
 
-#[cfg(unix)]
+#[cfg(unix)] // where a program can be made to hang
 #[tokio::test]
 async fn a_frozen_redis_holds_nobody_up() {
     let Some(redis) = RedisServer::start(None).await else { return };

@@ -52,6 +52,7 @@ async fn an_office_alone_keeps_fields_members_and_counts_with_their_lives() {
     assert_eq!(bus.count_shared("often", LIFE).await.unwrap(), 1, "a new window");
 }
 
+#[cfg(unix)] // where a program can be made to hang
 #[tokio::test]
 async fn two_offices_and_other_programs_share_them_through_redis() {
     let Some(mut redis) = RedisServer::start(None).await else { return };
@@ -134,6 +135,7 @@ async fn two_offices_and_other_programs_share_them_through_redis() {
     two.close().await;
 }
 
+#[cfg(unix)] // where a program can be made to hang
 #[tokio::test]
 async fn what_others_wrote_meanwhile_stays_when_the_office_is_back() {
     let Some(redis) = RedisServer::start(None).await else { return };

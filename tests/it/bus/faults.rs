@@ -89,7 +89,7 @@ async fn a_redis_that_is_killed_and_restarted() {
     through(&office, async |_| redis.borrow_mut().kill(), again).await;
 }
 
-#[cfg(unix)]
+#[cfg(unix)] // where a program can be made to hang
 #[tokio::test]
 async fn a_redis_that_hangs_and_goes_on() {
     let Some(redis) = RedisServer::start(None).await else { return };
