@@ -4,6 +4,7 @@
 #   make bench   the figures, on a quiet machine
 #   make lint    format, clippy, the pages' own checks
 #   make setup   what the above need from the system and from npm
+#   make windows  that all of it compiles for Windows too
 #   make dist    the package for Debian and Ubuntu (deb) and for Fedora (rpm), in target/desktop/release/bundle
 
 SHELL := /bin/bash
@@ -23,7 +24,7 @@ UI_SOURCES := $(shell find ui -type d \( -name node_modules -o -name dist \) -pr
 NPM_PROJECTS := $(patsubst %/package-lock.json,%,$(wildcard ui/package-lock.json tests/*/package-lock.json))
 INSTALLED := $(addsuffix /node_modules/.installed,$(NPM_PROJECTS))
 
-.PHONY: run run-window run-server test bench lint setup dist ui packages-test
+.PHONY: run run-window run-server test bench lint setup windows dist ui packages-test
 
 run: $(if $(SCREEN),run-window,run-server)
 
@@ -63,6 +64,11 @@ lint: setup
 # The comparisons are with programs of Node, and with Redis.
 bench: setup ui
 	cargo bench --locked --bench figures -- $(ARGS)
+
+windows: ui
+	.ci/packages build windows
+	rustup target add x86_64-pc-windows-gnu
+	CARGO_TARGET_DIR=target/windows cargo clippy --locked --target x86_64-pc-windows-gnu --features desktop --all-targets -- -D warnings
 
 dist: ui
 	.ci/packages build desktop dist

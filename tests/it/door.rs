@@ -1,12 +1,12 @@
 //! Nothing listens beyond this computer until the clerk shares, and a crowd at the door keeps nobody out.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -106,6 +106,10 @@ async fn half_a_request_is_not_waited_for() {
 #[cfg(target_os = "linux")] // where all of 127.0.0.0/8 is this computer
 #[tokio::test]
 async fn two_thousand_dribbling_sockets_do_not_keep_a_colleague_out() {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use tokio::net::TcpSocket;
+
     rlimit::increase_nofile_limit(8_192).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let office = OfficeProcess::start(&folder.path().join("data"));

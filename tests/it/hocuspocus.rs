@@ -461,12 +461,7 @@ async fn strangers_are_bounded_in_bytes_messages_and_documents() {
     let mut bytes = stand.hocuspocus().await;
     for n in 0..40u8 {
         let body = edit(Typist::new(u64::from(n) + 1).types(&"x".repeat(2_000)));
-        bytes
-            .try_send(townhall::wire::hocuspocus::encode(
-                &townhall::wire::hocuspocus::Address::new("notes"),
-                &body,
-            ))
-            .await;
+        bytes.try_send(hocuspocus::encode(&Address::new("notes"), &body)).await;
     }
     assert_eq!(bytes.close_code().await, 4205);
 

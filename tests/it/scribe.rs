@@ -8,7 +8,7 @@ use bytes::Bytes;
 use townhall::id::RecordId;
 use townhall::scribe::{Scribe, ScribeError, ScribeLimits, seed};
 use townhall::text::tree::{Inline, Marks};
-use townhall::text::{Block, Document, normal, read, write};
+use townhall::text::{Block, normal, read, write};
 
 /// Written by an editor (npm yjs 13.6): one update a line, oldest first.
 const EDITOR_SESSION: &str = include_str!("fixtures/editor-session.hex");
@@ -135,6 +135,8 @@ async fn many_questions_at_once_are_all_answered() {
 #[cfg(unix)]
 mod faults {
     use std::os::unix::fs::PermissionsExt;
+
+    use townhall::text::Document;
 
     use super::*;
 

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+#[cfg(unix)]
 use redis::AsyncCommands;
 use townhall::bus::{Bus, Kept};
 use townhall::clock::Clock;
 
+#[cfg(unix)]
 use super::central::Line;
+#[cfg(unix)]
 use crate::harness::redis::RedisServer;
 
 const LIFE: Duration = Duration::from_secs(60);
