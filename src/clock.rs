@@ -41,12 +41,6 @@ impl Clock {
     }
 }
 
-/// This moment as timers count it; deadlines that follow one another are reckoned from it.
-#[must_use]
-pub fn timer_now() -> tokio::time::Instant {
-    tokio::time::Instant::now()
-}
-
 /// Measures how long something takes, whatever happens to the wall clock meanwhile.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);

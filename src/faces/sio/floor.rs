@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 use super::dialect::{Arrival, Dialect};
 use super::session::{Session, Transport};
 use super::{Reason, SioOptions};
-use crate::clock::timer_now;
 use crate::config::limits::{ENGINE_STOP_LINGER, SIO_SESSIONS_MAX, SIO_SESSIONS_PER_ADDRESS_MAX};
 use crate::telemetry::Metrics;
 
@@ -78,7 +77,6 @@ impl Floor {
         if self.stopping.is_cancelled() {
             return None;
         }
-        let opened = timer_now();
         let session = Session::new(new_sid()?, arrival, self.clone(), transport);
         let gives_way = {
             let mut book = self.book();
@@ -91,7 +89,7 @@ impl Floor {
                 return None;
             }
         }
-        tokio::spawn(Session::watch(Arc::downgrade(&session), opened));
+        tokio::spawn(session.watch());
         Some(session)
     }
 
@@ -160,7 +158,7 @@ mod tests {
         let floor = Floor::new(Vec::new(), options, Metrics::new());
         let caller = Caller::new(Ipv4Addr::LOCALHOST.into(), true, None);
         let arrival = Arrival::new(&caller, &Uri::from_static("/"), &HeaderMap::new());
-        let opened = timer_now();
+        let opened = tokio::time::Instant::now();
         let session = floor.open(arrival, Transport::Polling).unwrap();
         tokio::time::sleep_until(opened + ping_interval + ping_timeout * 9 / 10).await;
         assert!(!session.is_over(), "it has its time");

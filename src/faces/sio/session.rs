@@ -6,13 +6,13 @@
 mod repeat;
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::Reason;
@@ -21,7 +21,6 @@ use super::floor::Floor;
 use super::pace::Pace;
 use super::queue::{Queue, message};
 use super::talk::Talk;
-use crate::clock::timer_now;
 use crate::config::limits::{ENGINE_ROOM_PAUSE, OUTBOX_MAX_BYTES, TIMER_LATE};
 use crate::faces::line::{binary_frame, text_frame};
 use crate::rooms::space::{Closed, MemberId, SpaceOutbox};
@@ -291,37 +290,37 @@ impl Session {
         (options.connect_deadline, options.ping_interval, options.ping_timeout.saturating_sub(TIMER_LATE))
     }
 
-    /// Asks for signs of life, and ends the session when none comes, or when nobody came in in time. `opened`: a client
-    /// counts from the answer that follows.
-    pub(super) async fn watch(session: Weak<Self>, opened: Instant) {
-        let Some(end) = session.upgrade().map(|session| session.end.clone()) else { return };
-        let Some((deadline, interval, patience)) = session.upgrade().map(|session| session.times()) else {
-            return;
-        };
-        let (mut late, mut silent) = (Some(opened + deadline), opened + interval);
-        loop {
-            let next = late.map_or(silent, |late| late.min(silent));
-            if timeout_at(next, end.cancelled()).await.is_ok() {
-                return;
-            }
-            let Some(session) = session.upgrade() else { return };
-            if late.take_if(|late| *late <= next).is_some() && !session.is_trusted() {
-                return session.close(Reason::Late);
-            }
-            if silent <= next {
-                if Talk::is_stuck(&session) {
-                    return session.close(Reason::Unfinished);
+    /// Asks for signs of life, and ends the session when none comes, or when nobody came in in time. Time is reckoned
+    /// from this call: a client counts from the answer that follows.
+    pub(super) fn watch(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
+        let (session, end) = (Arc::downgrade(self), self.end.clone());
+        let (deadline, interval, patience) = self.times();
+        let (mut late, mut silent) = (Some(moment_in(deadline)), moment_in(interval));
+        async move {
+            loop {
+                let next = late.map_or(silent, |late| late.min(silent));
+                if timeout_at(next, end.cancelled()).await.is_ok() {
+                    return;
                 }
-                session.signal(&Packet::Ping(""));
-                tokio::select! {
-                    answered = timeout_at(silent + patience, session.pong.notified()) => {
-                        if answered.is_err() {
-                            return session.close(Reason::PingTimeout);
-                        }
+                let Some(session) = session.upgrade() else { return };
+                if late.take_if(|late| *late <= next).is_some() && !session.is_trusted() {
+                    return session.close(Reason::Late);
+                }
+                if silent <= next {
+                    if Talk::is_stuck(&session) {
+                        return session.close(Reason::Unfinished);
                     }
-                    () = end.cancelled() => return,
+                    session.signal(&Packet::Ping(""));
+                    tokio::select! {
+                        answered = timeout_at(silent + patience, session.pong.notified()) => {
+                            if answered.is_err() {
+                                return session.close(Reason::PingTimeout);
+                            }
+                        }
+                        () = end.cancelled() => return,
+                    }
+                    silent = moment_in(interval);
                 }
-                silent = timer_now() + interval;
             }
         }
     }
@@ -372,6 +371,11 @@ impl Session {
     pub(super) async fn ended(&self) {
         self.end.cancelled().await;
     }
+}
+
+/// The moment that is so far away, as timers count it.
+fn moment_in(pause: Duration) -> Instant {
+    sleep(pause).deadline()
 }
 
 impl Request<'_> {
