@@ -96,11 +96,7 @@ pub(crate) async fn through_redis() {
         Server { process: &Ourselves, port, query: String::new(), head: String::new(), around: ("", "") };
     let alone = connect(&least, 1).await;
     let least = say_and_hear(&least, alone, Publisher::Redis(back_end.clone())).await;
-    line(
-        "published in Redis to heard by one through the least program, p50",
-        &format!("{:.2} ms", least.late_ms.0),
-        "",
-    );
+    line("Redis to one client through a bare relay, p50", &format!("{:.2} ms", least.late_ms.0), "");
     let both = |of: fn(&[Cost; 2]) -> f64| beside(of(&ours), theirs.as_ref().map(of), "ms");
     line("  published in Redis to heard by one, p50", &both(|[one, _]| one.late_ms.0), "<= 0.4 ms");
     line("  published in Redis to heard by one, p99", &both(|[one, _]| one.late_ms.1), "");
