@@ -147,22 +147,42 @@ mod tests {
     use std::time::Duration;
 
     use axum::http::{HeaderMap, Uri};
+    use tokio::time::{sleep, sleep_until};
 
     use super::*;
     use crate::faces::Caller;
+    use crate::wire::engineio::Packet;
+
+    const INTERVAL: Duration = Duration::from_millis(300);
+    const TIMEOUT: Duration = Duration::from_millis(200);
+
+    fn session() -> Arc<Session> {
+        let options = SioOptions { ping_interval: INTERVAL, ping_timeout: TIMEOUT, ..SioOptions::default() };
+        let caller = Caller::new(Ipv4Addr::LOCALHOST.into(), true, None);
+        let arrival = Arrival::new(&caller, &Uri::from_static("/"), &HeaderMap::new());
+        Floor::new(Vec::new(), options, Metrics::new()).open(arrival, Transport::Polling).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_could_not_be_asked_in_time_has_time_to_answer_all_the_same() {
+        let session = session();
+        tokio::task::yield_now().await;
+        // The computer slept: both times are over when it wakes.
+        tokio::time::advance(INTERVAL + 10 * TIMEOUT).await;
+        sleep(TIMEOUT / 4).await;
+        assert!(!session.is_over(), "the client was asked just now");
+        session.hear(Ok(Packet::Pong(""))).await.unwrap();
+        sleep(TIMEOUT).await;
+        assert!(!session.is_over(), "and it answered");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_counts_for_itself_finds_its_silent_session_over() {
-        let (ping_interval, ping_timeout) = (Duration::from_millis(300), Duration::from_millis(200));
-        let options = SioOptions { ping_interval, ping_timeout, ..SioOptions::default() };
-        let floor = Floor::new(Vec::new(), options, Metrics::new());
-        let caller = Caller::new(Ipv4Addr::LOCALHOST.into(), true, None);
-        let arrival = Arrival::new(&caller, &Uri::from_static("/"), &HeaderMap::new());
         let opened = tokio::time::Instant::now();
-        let session = floor.open(arrival, Transport::Polling).unwrap();
-        tokio::time::sleep_until(opened + ping_interval + ping_timeout * 9 / 10).await;
+        let session = session();
+        sleep_until(opened + INTERVAL + TIMEOUT * 9 / 10).await;
         assert!(!session.is_over(), "it has its time");
-        tokio::time::sleep_until(opened + ping_interval + ping_timeout - Duration::from_millis(1)).await;
+        sleep_until(opened + INTERVAL + TIMEOUT - Duration::from_millis(1)).await;
         assert!(session.is_over(), "timers ring late, and the client asks when its time is up");
     }
 

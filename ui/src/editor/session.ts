@@ -148,6 +148,7 @@ function countChanges({ place, person, doc, truth, timers, local, provider }: Op
   provider.on('synced', settle)
 }
 
+/** Follows the connection: there, lost, back again, and whether both sides have the same text. */
 function hearConnection({ truth, timers, socket, provider }: Open) {
   const { connected, synced, everSynced, refusal, store, silent, back, slow } = truth
   provider.on('synced', ({ state }: { state: boolean }) => {
