@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use townhall::config::{self, Config, Flags, LogFormat};
-use townhall::server::{OpenError, Server};
+use townhall::server::{self, OpenError, Server};
 use townhall::store::Store;
 use townhall::telemetry::logs;
 
@@ -63,8 +63,7 @@ fn serve(flags: &Flags) -> Result<(), Failed> {
     let json = config.log_format == LogFormat::Json;
     logs::start(&config.log, json).map_err(|error| Failed::new(BAD_CONFIG, &error))?;
     more_file_handles();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failed::new(FAILED, &error))?;
+    let runtime = server::runtime().map_err(|error| Failed::new(FAILED, &error))?;
     runtime.block_on(office(config))
 }
 

@@ -7,6 +7,7 @@ mod followers;
 mod forum;
 mod handle;
 mod network;
+mod runtime;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use handle::Handle;
+pub use runtime::runtime;
 
 use crate::auth::{AdminFileError, Auth, KeyError};
 use crate::bus::{Bus, BusError, BusOptions};

@@ -17,6 +17,7 @@ use clap::Parser;
 use tauri::{AppHandle, Manager, RunEvent, WindowEvent};
 use tauri_plugin_window_state::StateFlags;
 use townhall::config::{self, Config, Flags};
+use townhall::server;
 
 use office::{Office, Trouble};
 use window::Place;
@@ -73,6 +74,8 @@ fn scribe() -> ExitCode {
 /// this process ends inside `build`.
 fn shell(config: &Config, cli: &Cli) -> tauri::Result<()> {
     office::prepare(config);
+    let runtime = server::runtime()?;
+    tauri::async_runtime::set(runtime.handle().clone());
     let app = tauri::Builder::default()
         .plugin(tauri_plugin_single_instance::init(|app, words, _| on_second_start(app, &words)))
         .plugin(
@@ -125,6 +128,8 @@ fn shell(config: &Config, cli: &Cli) -> tauri::Result<()> {
         RunEvent::Reopen { .. } => window::show(app),
         _ => {}
     });
+    // On most systems the process has ended by now.
+    runtime.shutdown_background();
     Ok(())
 }
 

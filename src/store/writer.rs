@@ -23,6 +23,7 @@ use crate::config::limits::{
     COMMIT_COMPANY, COMMIT_MAX_BYTES, COMMIT_ROWS_MAX, COMMIT_WINDOW, STORE_PROBE_INTERVAL,
     STORE_PROBE_MAX_BYTES,
 };
+use crate::heap::make_room;
 use crate::id::Seq;
 use crate::telemetry::Metrics;
 
@@ -125,6 +126,7 @@ impl Writer {
 
     /// Works until every handle is gone and the queue is empty, then closes the file.
     pub(super) fn run(mut self) {
+        make_room();
         loop {
             let goes_on = if self.fault.is_none() { self.write() } else { self.recover() };
             if !goes_on {
