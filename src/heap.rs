@@ -1,9 +1,9 @@
 //! Room for a thread's memory, asked of the system once and not page by page.
 //!
 //! Owns a habit of one allocator: glibc gives every thread a heap of its own and makes it larger by a page at a time,
-//! each with a call to the system; what was large once is not asked for again. A server that takes a connection, or
-//! keeps a message, pays for that every time: connections cost a fifth more. Other
-//! allocators do as they like with it, and lose nothing. Does not know what the memory is for.
+//! each with a call to the system; what was large once is not asked for again. A server pays for that with every
+//! connection and every message that it keeps: without this, connections cost a fifth more. Other allocators do as
+//! they like with it, and lose nothing. Does not know what the memory is for.
 
 use crate::config::limits::{THREAD_ROOM_BYTES, THREAD_ROOM_PIECE_BYTES};
 
