@@ -1,6 +1,7 @@
 //! The real program on a folder of its own, as a child process.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -103,12 +104,25 @@ pub(crate) trait Measured {
 
     /// Processor time used so far; zero where it cannot be read.
     fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
-        let after_name = stat.rsplit(')').next().unwrap_or("");
-        let ticks: u64 =
-            after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
-        Duration::from_millis(ticks * 10)
+        spent(Path::new(&format!("/proc/{}", self.id())))
     }
+
+    /// Processor time that one of its threads used so far; zero where it cannot be read.
+    fn cpu_of(&self, thread: &str) -> Duration {
+        let Ok(tasks) = std::fs::read_dir(format!("/proc/{}/task", self.id())) else { return Duration::ZERO };
+        let named =
+            |task: &Path| std::fs::read_to_string(task.join("comm")).is_ok_and(|n| n.trim() == thread);
+        tasks.flatten().map(|task| task.path()).filter(|task| named(task)).map(|task| spent(&task)).sum()
+    }
+}
+
+/// What a process or a thread spent, by its folder.
+fn spent(folder: &Path) -> Duration {
+    let stat = std::fs::read_to_string(folder.join("stat")).unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or("");
+    let ticks: u64 =
+        after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 impl Measured for Office {
