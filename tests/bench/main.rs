@@ -162,8 +162,8 @@ impl Spent {
         Self { start: Instant::now(), cpu: office.cpu(), disk: office.cpu_of(Self::WRITER) }
     }
 
-    /// After the last one. Committing an edit is no part of handing it out, and has a goal of its own: what somebody
-    /// who writes alone costs is mostly that. So both are printed, without and with it.
+    /// After the last one. What the commits of the edits take is in it and printed below it: who writes alone pays for
+    /// one with every edit, and that is most of what such a room costs.
     fn lines(self, office: &Office, load: &str, delivered: usize, owed: usize) {
         let took = self.start.elapsed().as_secs_f64();
         let (cpu, disk) = (office.cpu() - self.cpu, office.cpu_of(Self::WRITER) - self.disk);
@@ -171,8 +171,8 @@ impl Spent {
             format!("{:.2} CPU-s", spent.as_secs_f64() * 100_000.0 / delivered.max(1) as f64)
         };
         line(&format!("fan-out to 50, {load}"), &format!("{delivered} of {owed} in {took:.1} s"), "all");
-        line("  per 100,000 deliveries", &per_100_000(cpu - disk), "<= 0.8 CPU-s");
-        line("  and with the commits of the edits", &per_100_000(cpu), "");
+        line("  per 100,000 deliveries", &per_100_000(cpu), "<= 0.8 CPU-s");
+        line("  of it, the commits of the edits", &per_100_000(disk), "");
     }
 }
 
