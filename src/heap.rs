@@ -8,7 +8,7 @@
 use crate::config::limits::{THREAD_ROOM_BYTES, THREAD_ROOM_PIECE_BYTES};
 
 /// Takes room for the thread that calls it and gives it back at once; it is never written to, so it stays with the
-/// system until it is used. To be called when a thread of long life begins.
+/// system until it is used. To be called when a thread begins; it pays for threads that live long.
 pub fn make_room() {
     let pieces: Vec<Vec<u8>> = (0..THREAD_ROOM_BYTES / THREAD_ROOM_PIECE_BYTES)
         .map(|_| Vec::with_capacity(THREAD_ROOM_PIECE_BYTES))

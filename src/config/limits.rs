@@ -122,13 +122,6 @@ pub const PRESENCE_ENTRIES_MAX: usize = 4_096;
 /// The journal's size, in bytes: what is in it only is done again at a start, in some 50 ms. A journal of another size
 /// counts as cut short: with another number here, a folder left by a kill is not opened; one that was closed is.
 pub const JOURNAL_BYTES: usize = 2 * MIB;
-
-// --- threads ---------------------------------------------------------------------------------------------
-
-/// Memory that a thread takes and gives back when it begins, in bytes: what 1,000 connections take…
-pub const THREAD_ROOM_BYTES: usize = 8 * MIB;
-/// …in pieces of so many bytes, which allocators still take from the heap.
-pub const THREAD_ROOM_PIECE_BYTES: usize = 100 * KIB;
 /// Changes of rows in the journal only: each may hold a page of 4 KiB in memory.
 pub const JOURNAL_ROWS_MAX: usize = 16_384;
 /// A larger commit does not go through the journal, in bytes: writing it twice would cost more than it saves.
@@ -384,3 +377,10 @@ pub const SESSION_TOUCH: Duration = Duration::from_secs(60);
 pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// A person counts as online this long after the last request.
 pub const ONLINE_FOR: Duration = Duration::from_secs(90);
+
+// --- threads ---------------------------------------------------------------------------------------------
+
+/// Memory that a thread takes and gives back when it begins, in bytes: what 1,000 connections take…
+pub const THREAD_ROOM_BYTES: usize = 8 * MIB;
+/// …in pieces of so many bytes, which allocators still take from the heap.
+pub const THREAD_ROOM_PIECE_BYTES: usize = 100 * KIB;

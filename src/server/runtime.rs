@@ -6,7 +6,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::heap;
 
-/// A runtime for [`Server`](super::Server): a worker thread for each of the computer's cores.
+/// A runtime for [`Server`](super::Server): a worker thread for each of the computer's cores. Its threads for work that
+/// blocks, which come and go, get their room as well: the runtime does not tell them apart.
 ///
 /// # Errors
 /// When the system gives no threads.
