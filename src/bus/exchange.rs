@@ -7,12 +7,12 @@
 //! Redis neither. So the queues are plain memory, and the engine keeps keys only.
 
 use std::collections::VecDeque;
+use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use futures_util::stream::FuturesOrdered;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -224,27 +224,25 @@ impl Exchange {
 /// Hands a consumer what waits for it, in order, several at once: each of them may have to wait for the disk. What the
 /// office cannot take now is tried again, and what is not begun yet waits meanwhile: nobody else would say it again.
 async fn attend(queue: Arc<Queue>, consumer: Arc<dyn Consumer>) {
-    let mut under_way = FuturesOrdered::new();
+    let mut under_way = VecDeque::new();
     let (mut bytes, mut again) = (0, VecDeque::new());
     loop {
         if under_way.is_empty() && !again.is_empty() {
             tokio::time::sleep(BUS_AGAIN).await;
             for (message, since) in std::mem::take(&mut again) {
-                under_way.push_back(begin(message, since, &consumer).await);
+                under_way.push_back(Box::pin(begin(message, since, &consumer).await));
             }
         }
         let more = again.is_empty() && under_way.len() < BUS_UNDER_WAY_MAX && bytes < BUS_UNDER_WAY_MAX_BYTES;
         tokio::select! {
             biased;
-            Some((message, since, ended)) = under_way.next() => match ended {
+            (message, since, ended) = first(&mut under_way) => match ended {
                 Err(Undelivered::Failed(_)) if since.elapsed() < BUS_AGAIN_MAX && !queue.is_closed() => {
                     again.push_back((message, since));
                 }
                 ended => {
                     bytes -= message.cost();
-                    if let Err(why) = ended {
-                        tracing::warn!(channel = %message.channel, %why, "a message was dropped");
-                    }
+                    report(&message, ended);
                 }
             },
             heard = queue.next(), if more => match heard {
@@ -252,12 +250,30 @@ async fn attend(queue: Arc<Queue>, consumer: Arc<dyn Consumer>) {
                 Some(Heard::Missed(missed)) => consumer.missed(missed),
                 Some(Heard::Message(message)) => {
                     bytes += message.cost();
-                    under_way.push_back(begin(message, Stopwatch::start(), &consumer).await);
+                    under_way.push_back(Box::pin(begin(message, Stopwatch::start(), &consumer).await));
                 }
             },
         }
     }
-    while under_way.next().await.is_some() {}
+    while !under_way.is_empty() {
+        let (message, _, ended) = first(&mut under_way).await;
+        report(&message, ended);
+    }
+}
+
+fn report(message: &Message, ended: Result<(), Undelivered>) {
+    if let Err(why) = ended {
+        tracing::warn!(channel = %message.channel, %why, "a message was dropped");
+    }
+}
+
+/// What becomes of the first one; waits for ever when there is none. Nobody's end depends on being waited for, so the
+/// others need not be asked: a set of futures would ask each of them, and then itself once more.
+async fn first<F: Future + Unpin>(under_way: &mut VecDeque<F>) -> F::Output {
+    let Some(first) = under_way.front_mut() else { return pending().await };
+    let ended = first.await;
+    under_way.pop_front();
+    ended
 }
 
 /// A message, when it came, and what becomes of it.

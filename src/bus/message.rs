@@ -115,7 +115,7 @@ pub type Beginning<'a> = Pin<Box<dyn Future<Output = Begun> + Send + 'a>>;
 pub struct Begun(Pin<Box<dyn Future<Output = Result<(), Undelivered>> + Send>>);
 
 impl Begun {
-    /// One that is done when this is.
+    /// One that is done when this is, which others bring about: it may be waited for much later.
     #[must_use]
     pub fn until(done: impl Future<Output = Result<(), Undelivered>> + Send + 'static) -> Self {
         Self(Box::pin(done))

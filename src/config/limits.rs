@@ -136,6 +136,8 @@ pub const COMMIT_WINDOW: Duration = Duration::from_millis(2);
 pub const COMMIT_COMPANY: Duration = Duration::from_millis(5);
 /// A commit closes at this many rows.
 pub const COMMIT_ROWS_MAX: usize = 1_000;
+/// What is larger is not written by whoever hands it over, in bytes: a copy or two, some 50 us.
+pub const NOTE_MAX_BYTES: usize = 32 * KIB;
 /// Writes waiting for the writer thread.
 pub const WRITER_QUEUE: usize = 4_096;
 /// Bytes waiting for the writer thread; one commit may be larger when nothing else waits.

@@ -77,8 +77,7 @@ impl Journal {
     pub(super) fn append(&mut self, record: &[u8]) -> Result<(), Fault> {
         #[cfg(test)]
         failing::strike(&self.path)?;
-        self.file.seek(SeekFrom::Start((HEADER.len() + self.at) as u64))?;
-        self.file.write_all(record)?;
+        write_at(&self.file, record, (HEADER.len() + self.at) as u64)?;
         self.at += place(record.len());
         Ok(())
     }
@@ -100,6 +99,24 @@ impl Journal {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Writes in one call to the system where that is possible.
+#[cfg(unix)]
+fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, at)
+}
+
+/// Moves the place where the file is read on, which nobody relies on.
+#[cfg(windows)]
+fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = std::os::windows::fs::FileExt::seek_write(file, bytes, at)?;
+        let rest = bytes.get(written..).filter(|_| written > 0);
+        bytes = rest.ok_or(io::ErrorKind::WriteZero)?;
+        at += written as u64;
+    }
+    Ok(())
 }
 
 fn make(path: &Path, new: &Path) -> Result<File, Fault> {

@@ -6,6 +6,9 @@
 //! A commit by the journal is one short write in place. The engine then gathers its rows in memory, and whoever reads
 //! sees them; all of them reach its file together. Every transaction carries the number of its record ([`Mark`]):
 //! whatever the engine's file holds after a fault or a kill says exactly which records are still to be done again.
+//!
+//! A commit may also only be noted: it is in the journal, and neither the disk nor the engine has been asked. Whatever
+//! comes next takes it into the engine first.
 
 use std::path::Path;
 use std::time::Duration;
@@ -32,6 +35,10 @@ pub(super) struct Ledger {
     /// The database's file says that the journal is in use, and the journal stands at its beginning or behind records
     /// that count from there.
     begun: bool,
+    /// What is in the journal, and the engine does not have.
+    noted: Option<(Redo, Mark)>,
+    /// Whether the disk has everything that is in the journal.
+    is_synced: bool,
     /// When the first and the last commit were that are in the journal only.
     first: Option<Stopwatch>,
     last: Stopwatch,
@@ -88,6 +95,8 @@ impl Ledger {
             journal,
             mark,
             begun: false,
+            noted: None,
+            is_synced: true,
             first: None,
             last: Stopwatch::start(),
             rows: 0,
@@ -119,12 +128,15 @@ impl Ledger {
         mut f: impl FnMut(&mut Writing<'_>) -> Result<T, Fault>,
     ) -> Result<T, WriteFault> {
         self.has_recorded = false;
-        if self.begun {
-            let (made, mut redo) = engine.write_down(&mut f)?;
-            if self.takes(&redo) {
-                self.record(engine, &mut redo, written)?;
-                return Ok(made);
-            }
+        let before = self.mark;
+        if let Some(made) = self.record(engine, &mut f)? {
+            self.has_recorded = true;
+            written();
+            self.finish(engine).inspect_err(|_| {
+                // What goes another way now must not be done twice.
+                (self.noted, self.mark) = (None, before);
+            })?;
+            return Ok(made);
         }
         let made = engine.write(|rows| {
             let made = f(rows)?;
@@ -135,25 +147,67 @@ impl Ledger {
         Ok(made)
     }
 
-    /// Puts a record into the journal and waits for the disk; then the engine gets its rows. Should it not take them,
-    /// they come out of the journal when the file is opened again.
-    fn record(&mut self, engine: &Engine, redo: &mut Redo, written: impl FnOnce()) -> Result<(), WriteFault> {
+    /// Changes rows all together or not at all; with `Ok(Some(..))` they survive this program, and are on disk after
+    /// [`Ledger::settle`]. `Ok(None)`: this goes another way, and nothing was changed.
+    pub(super) fn note<T>(
+        &mut self,
+        engine: &Engine,
+        f: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>,
+    ) -> Result<Option<T>, WriteFault> {
+        self.record(engine, f)
+    }
+
+    /// Waits until the disk has what was noted; then the engine gets its rows. Should it not take them, they come out of
+    /// the journal when the file is opened again. After a [`Fault::Journal`] the same may be tried again at once.
+    pub(super) fn settle(&mut self, engine: &Engine) -> Result<(), WriteFault> {
+        self.has_recorded = false;
+        self.finish(engine)
+    }
+
+    fn finish(&mut self, engine: &Engine) -> Result<(), WriteFault> {
+        if !self.is_synced {
+            if self.journal.is_none() {
+                return self.checkpoint(engine, |_| Ok(())).map_err(WriteFault::Engine);
+            }
+            self.try_journal(|journal| journal.sync())?;
+            self.is_synced = true;
+        }
+        self.take_in(engine).map_err(WriteFault::Engine)
+    }
+
+    /// Puts a record into the journal, if the journal takes it.
+    fn record<T>(
+        &mut self,
+        engine: &Engine,
+        f: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>,
+    ) -> Result<Option<T>, WriteFault> {
+        // What is written down builds on it.
+        self.take_in(engine).map_err(WriteFault::Engine)?;
+        if !self.begun {
+            return Ok(None);
+        }
+        let (made, mut redo) = engine.write_down(f)?;
+        if !self.takes(&redo) {
+            return Ok(None);
+        }
         let mark = Mark { serial: self.mark.serial + 1, is_open: true, ..self.mark };
+        self.is_synced = false;
         self.try_journal(|journal| journal.append(redo.record(mark.life, mark.serial)))?;
-        self.has_recorded = true;
-        written();
-        self.try_journal(|journal| journal.sync())?;
-        engine
-            .gather(|rows| {
-                redo::again(redo.content(), rows)?;
-                rows.put(&KEY_JOURNAL, &mark.seal())
-            })
-            .map_err(WriteFault::Engine)?;
         self.mark = mark;
         self.rows += redo.rows();
         self.last = Stopwatch::start();
         self.first.get_or_insert(self.last);
-        Ok(())
+        self.noted = Some((redo, mark));
+        Ok(Some(made))
+    }
+
+    /// Lets the engine gather what was noted.
+    fn take_in(&mut self, engine: &Engine) -> Result<(), Fault> {
+        let Some((redo, mark)) = self.noted.take() else { return Ok(()) };
+        engine.gather(|rows| {
+            redo::again(redo.content(), rows)?;
+            rows.put(&KEY_JOURNAL, &mark.seal())
+        })
     }
 
     /// Brings the database's file up to date; `f` may change rows with it.
@@ -162,6 +216,7 @@ impl Ledger {
         engine: &Engine,
         f: impl FnOnce(&mut Writing<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
+        self.take_in(engine)?;
         let done = engine.write(|rows| {
             f(rows)?;
             self.straight(rows, self.journal.is_some())
@@ -176,6 +231,7 @@ impl Ledger {
         if !self.begun && !self.mark.is_open {
             return Ok(());
         }
+        self.take_in(engine)?;
         self.begun = false;
         engine.write(|rows| self.straight(rows, false)).map_err(WriteFault::into_fault)
     }
@@ -222,7 +278,7 @@ impl Ledger {
         self.begun = self.journal.is_some();
         self.mark.is_open = self.begun;
         self.journal.iter_mut().for_each(Journal::restart);
-        (self.first, self.rows) = (None, 0);
+        (self.first, self.rows, self.is_synced) = (None, 0, true);
     }
 }
 

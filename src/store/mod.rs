@@ -5,39 +5,40 @@
 
 mod apply;
 mod folder;
+mod handing;
 mod journal;
 mod ledger;
 mod log;
 mod read;
 mod redo;
 mod row;
+mod shared;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::cell::Cell;
 use std::path::Path;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
 use thiserror::Error;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use self::apply::Change;
 use self::folder::Folder;
+use self::handing::Handed;
+pub use self::handing::{Receipt, Written};
 use self::log::Fault;
 #[cfg(test)]
 pub(crate) use self::log::failing;
-use self::writer::{Handed, Shared, Writer};
+use self::shared::Shared;
+use self::writer::Writer;
 use crate::clock::Clock;
-use crate::config::limits::{READ_PAUSE, READ_TRIES, STOP_DEADLINE, WRITER_QUEUE, WRITER_QUEUE_BYTES};
+use crate::config::limits::{READ_PAUSE, READ_TRIES, STOP_DEADLINE, WRITER_QUEUE};
 use crate::id::{DocName, Seq};
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::Reason;
 
 /// A named set of rows, each with a key in byte order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -116,12 +117,6 @@ pub struct Committed {
     /// The last row of the log after this commit's own rows.
     pub upto: Seq,
 }
-
-/// Tells when a commit is on disk.
-pub type Receipt = oneshot::Receiver<Result<Committed, CommitError>>;
-
-/// Tells when a commit is written.
-pub type Written = oneshot::Receiver<()>;
 
 /// A document as it lies on disk.
 #[derive(Debug, Clone, Default)]
@@ -212,10 +207,10 @@ impl Store {
     pub fn open(dir: &Path, clock: &Clock, metrics: &Metrics) -> Result<Self, OpenError> {
         let folder = Folder::claim(dir)?;
         let opened = folder.open()?;
-        let shared = Arc::new(Shared::new(opened.engine, Seq(opened.census.tip), metrics));
+        let shared = Arc::new(Shared::new(opened.engine, opened.ledger, Seq(opened.census.tip), metrics));
         let (queue, handed) = sync_channel(WRITER_QUEUE);
         let (done, finished) = channel();
-        let writer = Writer::new(Arc::clone(&shared), folder, opened.ledger, opened.fault, handed);
+        let writer = Writer::new(Arc::clone(&shared), folder, opened.fault, handed);
         let thread = thread::Builder::new().name("store-writer".into()).spawn(move || {
             writer.run();
             let _ = done.send(());
@@ -227,77 +222,6 @@ impl Store {
             writer: Mutex::new(Some((thread, finished))),
             clock: clock.clone(),
         })))
-    }
-
-    /// Hands changes to the writer, in the order of the calls; the receiver tells when they are on disk.
-    /// Packs snapshots before it returns (3 ms for each MB), so that nobody's edit waits for that.
-    ///
-    /// # Errors
-    /// [`CommitError::Busy`] when too much waits already, [`CommitError::Closed`] after closing; nothing was handed
-    /// over then.
-    pub fn commit(&self, writes: Vec<Write>) -> Result<Receipt, CommitError> {
-        self.hand_over(writes, None)
-    }
-
-    /// As [`Store::commit`], in two steps: the first receiver tells as soon as the changes are written, when they
-    /// survive the end of this program but not yet a power cut; the second one as there. A large commit has no first
-    /// step: its receiver ends without a word. A commit may fail after its first step.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn commit_in_steps(&self, writes: Vec<Write>) -> Result<(Written, Receipt), CommitError> {
-        let (written, told) = oneshot::channel();
-        Ok((told, self.hand_over(writes, Some(written))?))
-    }
-
-    fn hand_over(
-        &self,
-        writes: Vec<Write>,
-        written: Option<oneshot::Sender<()>>,
-    ) -> Result<Receipt, CommitError> {
-        let changes: Vec<Change> = writes.into_iter().filter_map(|write| self.ready(write)).collect();
-        let (reply, told) = oneshot::channel();
-        let bytes = changes.iter().map(Change::len).sum();
-        let rows = changes.len() as i64;
-        let shared = &self.0.shared;
-        let queue = held(&self.0.queue);
-        let queue = queue.as_ref().ok_or(CommitError::Closed)?;
-        // Only this side adds, and it holds the lock: nobody can add in between.
-        let queued = shared.queued_bytes.load(Ordering::Relaxed);
-        if queued > 0 && queued + bytes > WRITER_QUEUE_BYTES {
-            return Err(CommitError::Busy);
-        }
-        shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        shared.metrics.writer_queue.inc_by(rows);
-        let written = Cell::new(written);
-        queue.try_send(Handed { changes, bytes, written, reply }).map_err(|refused| {
-            shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            shared.metrics.writer_queue.dec_by(rows);
-            match refused {
-                TrySendError::Full(_) => CommitError::Busy,
-                TrySendError::Disconnected(_) => CommitError::Closed,
-            }
-        })?;
-        Ok(told)
-    }
-
-    /// Makes a change ready for the writer; a snapshot that cannot be packed is left out, since the log has it all.
-    fn ready(&self, write: Write) -> Option<Change> {
-        Some(match write {
-            Write::Append { doc, update } => Change::Append { doc, update },
-            Write::Snapshot { doc, upto, state } => {
-                let frame = snapshot::pack(&state, self.0.clock.now_ms());
-                let reason = if frame.is_some() { "written" } else { "too_large" };
-                self.0.shared.metrics.snapshots.get_or_create(&Reason { reason }).inc();
-                if frame.is_none() {
-                    tracing::error!(%doc, bytes = state.len(), "a state is too large for a snapshot");
-                }
-                Change::Snapshot { doc, upto: upto.0, frame: frame? }
-            }
-            Write::Put { table, key, value } => Change::Put { table, key, value },
-            Write::Delete { table, key } => Change::Delete { table, key },
-            Write::DeleteRange { table, from, to } => Change::DeleteRange { table, from, to },
-        })
     }
 
     /// Reads a document; `None` when it was never made. Blocks: call it where blocking is allowed.

@@ -2,10 +2,14 @@
 
 mod damage;
 mod journal;
+mod noting;
+
+use std::sync::atomic::Ordering;
 
 use super::log::failing;
 use super::*;
-use crate::config::limits::SNAPSHOT_GENERATIONS;
+use crate::config::limits::{SNAPSHOT_GENERATIONS, WRITER_QUEUE_BYTES};
+use crate::telemetry::metrics::Reason;
 
 fn open(dir: &Path) -> Store {
     Store::open(dir, &Clock::manual(1_000), &Metrics::new()).unwrap()
@@ -193,9 +197,13 @@ fn a_second_opening_is_refused_until_the_first_is_closed() {
 }
 
 /// Commits until it is taken; what is shown is what was acknowledged on the way.
-fn insist(store: &Store, writes: &[Write], whole: &dyn Fn()) {
+fn insist(store: &Store, writes: &[Write], in_steps: bool, whole: &dyn Fn()) {
     for _ in 0..2_000 {
-        let told = store.commit(writes.to_vec()).map(|told| told.blocking_recv());
+        let told = match in_steps {
+            true => store.commit_in_steps(writes.to_vec()).map(|(_, told)| told),
+            false => store.commit(writes.to_vec()),
+        };
+        let told = told.map(Receipt::blocking_recv);
         whole();
         match told {
             Ok(Ok(Ok(_))) => return,
@@ -229,11 +237,11 @@ fn life(dir: &Path, plan: failing::Plan) -> u64 {
         whole.push_str(&part);
         let value = Bytes::from(vec![number; 3_000]);
         let put = Write::Put { table: Table::Records, key: part.clone().into(), value };
-        insist(&store, &[append("a", &part), put], &shown);
+        insist(&store, &[append("a", &part), put], number % 3 > 0, &shown);
         if number % 2 == 1 {
             let state = Bytes::from(whole.clone());
             let upto = *store.tip().borrow();
-            insist(&store, &[Write::Snapshot { doc: doc("a"), upto, state }], &shown);
+            insist(&store, &[Write::Snapshot { doc: doc("a"), upto, state }], false, &shown);
         }
     }
     store.close();

@@ -3,20 +3,19 @@
 //! Owns the order of commits, the open file, and getting it to work again after a fault. Does not know what
 //! changes mean.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
-
-use super::apply::{Applying, Change};
+use super::apply::Applying;
 use super::folder::Folder;
+use super::handing::{Handed, Reply};
 use super::ledger::Ledger;
 use super::log::{Engine, Fault, WriteFault};
 use super::row::{KEY_PROBE, seal};
+use super::shared::{Desk, Shared};
 use super::{CommitError, Committed, StoreState};
 use crate::clock::Stopwatch;
 use crate::config::limits::{
@@ -25,77 +24,14 @@ use crate::config::limits::{
 };
 use crate::heap::make_room;
 use crate::id::Seq;
-use crate::telemetry::Metrics;
 
 /// Tests of faults have many of them.
 const PROBE_INTERVAL: Duration = if cfg!(test) { Duration::from_millis(5) } else { STORE_PROBE_INTERVAL };
-
-/// What is told to whoever waits for a commit.
-pub(super) type Reply = Result<Committed, CommitError>;
-
-/// Changes that are committed together, and who waits for them.
-pub(super) struct Handed {
-    pub(super) changes: Vec<Change>,
-    pub(super) bytes: usize,
-    /// Who wants to know when it is written, until it was told.
-    pub(super) written: Cell<Option<oneshot::Sender<()>>>,
-    pub(super) reply: oneshot::Sender<Reply>,
-}
-
-impl Handed {
-    /// Whether somebody wanted to know.
-    fn tell_written(&self) -> bool {
-        self.written.take().is_some_and(|written| written.send(()).is_ok())
-    }
-}
-
-/// What the writer and the readers share.
-pub(super) struct Shared {
-    /// The open file; nothing while it is being opened again, and after closing.
-    engine: RwLock<Option<Engine>>,
-    /// Bytes handed over and not taken yet.
-    pub(super) queued_bytes: AtomicUsize,
-    pub(super) tip: watch::Sender<Seq>,
-    pub(super) state: watch::Sender<StoreState>,
-    pub(super) metrics: Metrics,
-}
-
-impl Shared {
-    pub(super) fn new(engine: Engine, tip: Seq, metrics: &Metrics) -> Self {
-        metrics.store_writable.set(1);
-        Self {
-            engine: RwLock::new(Some(engine)),
-            queued_bytes: AtomicUsize::new(0),
-            tip: watch::Sender::new(tip),
-            state: watch::Sender::new(StoreState::Writable),
-            metrics: metrics.clone(),
-        }
-    }
-
-    /// The file, for as long as the guard lives. Waits while it is being opened again.
-    pub(super) fn engine(&self) -> RwLockReadGuard<'_, Option<Engine>> {
-        self.engine.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn replace(&self, open: impl FnOnce() -> Option<Engine>) {
-        let mut place = self.engine.write().unwrap_or_else(PoisonError::into_inner);
-        // The old one goes first: it holds the file's lock.
-        place.take();
-        *place = open();
-    }
-
-    fn enter(&self, state: StoreState) {
-        self.metrics.store_writable.set(i64::from(state == StoreState::Writable));
-        self.state.send_if_modified(|now| std::mem::replace(now, state) != state);
-    }
-}
 
 /// The writer thread's own things.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     folder: Folder,
-    /// How commits reach the disk.
-    ledger: Ledger,
     queue: Receiver<Handed>,
     /// Taken from the queue, not committed yet.
     waiting: VecDeque<Handed>,
@@ -112,16 +48,16 @@ impl Writer {
     pub(super) fn new(
         shared: Arc<Shared>,
         folder: Folder,
-        ledger: Ledger,
         fault: Option<Fault>,
         queue: Receiver<Handed>,
     ) -> Self {
         if let Some(fault) = &fault {
             tracing::error!(%fault, "nothing can be saved yet; it is tried again by itself");
             shared.enter(state_of(fault));
+            shared.desk().is_sound = false;
         }
         let (holds, fault) = (fault.is_some(), fault.map(|fault| (fault, 0)));
-        Self { shared, folder, ledger, queue, waiting: VecDeque::new(), committed: None, fault, holds }
+        Self { shared, folder, queue, waiting: VecDeque::new(), committed: None, fault, holds }
     }
 
     /// Works until every handle is gone and the queue is empty, then closes the file.
@@ -133,7 +69,9 @@ impl Writer {
                 break;
             }
         }
-        let closed = self.shared.engine().as_ref().map(|engine| self.ledger.close(engine));
+        let mut desk = self.shared.desk();
+        desk.is_sound = false;
+        let closed = self.shared.engine().as_ref().map(|engine| desk.ledger.close(engine));
         if let Some(Err(fault)) = closed {
             tracing::warn!(%fault, "what was saved last stays in the journal until the next start");
         }
@@ -144,7 +82,8 @@ impl Writer {
     fn write(&mut self) -> bool {
         let has_backlog = !self.waiting.is_empty();
         if !has_backlog {
-            let handed = match self.ledger.is_due_in() {
+            let due_in = self.shared.desk().ledger.is_due_in();
+            let handed = match due_in {
                 Some(wait) => self.queue.recv_timeout(wait),
                 None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
@@ -166,19 +105,21 @@ impl Writer {
 
     /// Nobody writes: brings the file up to date.
     fn checkpoint(&mut self) {
-        let done = match self.shared.engine().as_ref() {
-            Some(engine) => self.ledger.checkpoint(engine, |_| Ok(())),
+        let shared = Arc::clone(&self.shared);
+        let mut desk = shared.desk();
+        let done = match shared.engine().as_ref() {
+            Some(engine) => desk.ledger.checkpoint(engine, |_| Ok(())),
             None => Err(Fault::Disk("the file is not open".into())),
         };
         match done {
             Ok(()) => {}
             // Somebody's read met a fault. What is in the journal is taken up with the opening.
             Err(Fault::Stale) => {
-                if let Err(fault) = self.reopen() {
-                    self.fail(Vec::new(), &fault);
+                if let Err(fault) = self.reopen(&mut desk) {
+                    self.fail(&mut desk, Vec::new(), &fault);
                 }
             }
-            Err(fault) => self.fail(Vec::new(), &fault),
+            Err(fault) => self.fail(&mut desk, Vec::new(), &fault),
         }
     }
 
@@ -197,7 +138,6 @@ impl Writer {
     }
 
     fn take(&mut self, handed: Handed) {
-        self.shared.queued_bytes.fetch_sub(handed.bytes, Ordering::Relaxed);
         self.shared.metrics.writer_queue.dec_by(handed.changes.len() as i64);
         self.waiting.push_back(handed);
     }
@@ -219,86 +159,97 @@ impl Writer {
 
     /// Commits a batch and answers. What is damaged in one document fails what was handed over for it, no more.
     fn commit(&mut self, mut batch: Vec<Handed>) {
+        let shared = Arc::clone(&self.shared);
+        let mut desk = shared.desk();
         let mut opened_again = false;
-        while !batch.is_empty() {
+        loop {
+            // What was noted in a file that was opened again since may be lost.
+            let outdated =
+                |handed: &mut Handed| handed.noted.is_some_and(|noted| noted.opening != desk.opening);
+            let lost: Vec<Handed> = batch.extract_if(.., outdated).collect();
+            self.refuse(lost, &Fault::Stale);
+            if batch.is_empty() {
+                return;
+            }
             let watch = Stopwatch::start();
             let mut at = batch.len();
-            let written = || {
-                if batch.iter().map(Handed::tell_written).fold(false, bool::max) {
-                    // Some systems wake them on this very core, where they would wait until the disk is asked.
-                    std::thread::yield_now();
-                }
-            };
-            let done = match self.shared.engine().as_ref() {
-                Some(engine) => self.ledger.write(engine, written, |rows| {
-                    let mut applying = Applying::new(rows)?;
-                    let mut tips = Vec::with_capacity(batch.len());
-                    for (index, handed) in batch.iter().enumerate() {
-                        at = index;
-                        handed.changes.iter().try_for_each(|change| applying.change(change))?;
-                        tips.push(applying.tip());
-                    }
-                    at = batch.len();
-                    applying.finish()?;
-                    Ok(tips)
-                }),
+            let done = match shared.engine().as_ref() {
+                Some(engine) => make_durable(&mut desk.ledger, engine, &batch, &mut at),
                 None => Err(WriteFault::Engine(Fault::Disk("the file is not open".into()))),
             };
             match done {
                 Ok(tips) => {
-                    self.shared.metrics.commit_seconds.observe(watch.elapsed().as_secs_f64());
+                    drop(desk);
+                    shared.metrics.commit_seconds.observe(watch.elapsed().as_secs_f64());
                     return self.answer(batch, &tips);
                 }
                 Err(WriteFault::Inner(Fault::Damaged(what)) | WriteFault::Engine(Fault::Damaged(what)))
                     if at < batch.len() =>
                 {
                     tracing::error!(what, "a change was refused: what it builds on is damaged on disk");
-                    let refused = batch.remove(at);
-                    let _ = refused.reply.send(Err(CommitError::Disk(what)));
+                    self.reply(batch.remove(at), Err(CommitError::Disk(what)));
                     opened_again = false;
                 }
                 Err(WriteFault::Inner(Fault::Journal(_))) => {}
                 // Somebody's read met a fault, and the engine takes nothing more: nothing of this batch was tried.
-                Err(WriteFault::Engine(Fault::Stale)) if !opened_again && !self.ledger.has_recorded() => {
+                Err(WriteFault::Engine(Fault::Stale)) if !opened_again && !desk.ledger.has_recorded() => {
                     opened_again = true;
-                    if let Err(fault) = self.reopen() {
-                        return self.fail(batch, &fault);
+                    if let Err(fault) = self.reopen(&mut desk) {
+                        return self.fail(&mut desk, batch, &fault);
                     }
                 }
-                Err(WriteFault::Inner(fault) | WriteFault::Engine(fault)) => return self.fail(batch, &fault),
+                Err(WriteFault::Inner(fault) | WriteFault::Engine(fault)) => {
+                    return self.fail(&mut desk, batch, &fault);
+                }
             }
         }
     }
 
     fn answer(&self, batch: Vec<Handed>, tips: &[u64]) {
         if let Some(tip) = tips.last() {
-            self.shared.tip.send_if_modified(|now| std::mem::replace(now, Seq(*tip)) != Seq(*tip));
+            self.shared.tip.send_if_modified(|now| {
+                let is_news = *now < Seq(*tip);
+                *now = (*now).max(Seq(*tip));
+                is_news
+            });
         }
         for (handed, tip) in batch.into_iter().zip(tips) {
-            let _ = handed.reply.send(Ok(Committed { upto: Seq(*tip) }));
+            self.reply(handed, Ok(Committed { upto: Seq(*tip) }));
         }
+    }
+
+    fn refuse(&self, batch: impl IntoIterator<Item = Handed>, fault: &Fault) {
+        for handed in batch {
+            self.reply(handed, Err(CommitError::Disk(fault.to_string())));
+        }
+    }
+
+    fn reply(&self, handed: Handed, reply: Reply) {
+        self.shared.queued_bytes.fetch_sub(handed.bytes, Ordering::Relaxed);
+        let _ = handed.reply.send(reply);
     }
 
     /// Enters the fault, tells everybody in the batch, and opens the file again, so that reading goes on.
-    fn fail(&mut self, batch: Vec<Handed>, fault: &Fault) {
+    fn fail(&mut self, desk: &mut Desk, batch: Vec<Handed>, fault: &Fault) {
         let bytes = batch.iter().map(|handed| handed.bytes).sum();
         tracing::error!(%fault, bytes, "saving stopped; it is tried again by itself");
+        desk.is_sound = false;
         self.shared.enter(state_of(fault));
-        let now = self.reopen().err().unwrap_or_else(|| fault.clone());
+        let now = self.reopen(desk).err().unwrap_or_else(|| fault.clone());
         self.fault = Some((now, bytes));
-        refuse(batch, fault);
+        self.refuse(batch, fault);
     }
 
     /// Opens the file again. With an error it may be open all the same, for reading.
-    fn reopen(&mut self) -> Result<(), Fault> {
+    fn reopen(&mut self, desk: &mut Desk) -> Result<(), Fault> {
         let mut again = Ok(());
-        let (shared, folder) = (&self.shared, &self.folder);
-        let (ledger, holds) = (&mut self.ledger, &mut self.holds);
+        let (shared, folder, holds) = (&self.shared, &self.folder, &mut self.holds);
+        desk.opening += 1;
         shared.replace(|| match folder.reopen() {
             Ok(opened) => {
                 let tip = Seq(opened.census.tip);
                 shared.tip.send_if_modified(|now| std::mem::replace(now, tip) != tip);
-                *ledger = opened.ledger;
+                desk.ledger = opened.ledger;
                 *holds = opened.fault.is_some();
                 again = opened.fault.map_or(Ok(()), Err);
                 Some(opened.engine)
@@ -312,10 +263,15 @@ impl Writer {
         again
     }
 
+    fn refuse_waiting(&mut self, fault: &Fault) {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.refuse(waiting, fault);
+    }
+
     /// Refuses what comes until the next trial, then tries; `false` when there will be no more.
     fn recover(&mut self) -> bool {
         let Some((fault, bytes)) = self.fault.clone() else { return true };
-        refuse(self.waiting.drain(..), &fault);
+        self.refuse_waiting(&fault);
         let since = Stopwatch::start();
         loop {
             let left = PROBE_INTERVAL.saturating_sub(since.elapsed());
@@ -325,46 +281,73 @@ impl Writer {
             match self.queue.recv_timeout(left) {
                 Ok(handed) => {
                     self.take(handed);
-                    refuse(self.waiting.drain(..), &fault);
+                    self.refuse_waiting(&fault);
                 }
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
         }
         // What was held in memory is on disk with the trial: from there on the file is opened as always.
-        let done = self.probe(bytes).and_then(|()| if self.holds { self.reopen() } else { Ok(()) });
+        let shared = Arc::clone(&self.shared);
+        let mut desk = shared.desk();
+        let probed = self.probe(&mut desk, bytes);
+        let done = probed.and_then(|()| if self.holds { self.reopen(&mut desk) } else { Ok(()) });
         match done {
             Ok(()) => {
                 tracing::info!("saving works again");
                 self.fault = None;
+                desk.is_sound = true;
                 self.shared.enter(StoreState::Writable);
             }
             Err(fault) => {
                 self.shared.enter(state_of(&fault));
-                self.fault = Some((self.reopen().err().unwrap_or(fault), bytes));
+                self.fault = Some((self.reopen(&mut desk).err().unwrap_or(fault), bytes));
             }
         }
         true
     }
 
     /// Really writes as much as failed before, and takes it away again.
-    fn probe(&mut self, bytes: usize) -> Result<(), Fault> {
+    fn probe(&self, desk: &mut Desk, bytes: usize) -> Result<(), Fault> {
         let trial = vec![0xA5; bytes.min(STORE_PROBE_MAX_BYTES)];
         let engine = self.shared.engine();
         let engine = engine.as_ref().ok_or_else(|| Fault::Disk("the file is not open".into()))?;
-        let ledger = &mut self.ledger;
         let mut put = |value: &[u8]| {
-            ledger.checkpoint(engine, |rows| rows.put(&KEY_PROBE, &seal(&KEY_PROBE, &[value])))
+            desk.ledger.checkpoint(engine, |rows| rows.put(&KEY_PROBE, &seal(&KEY_PROBE, &[value])))
         };
         put(&trial)?;
         put(&[])
     }
 }
 
-fn refuse(batch: impl IntoIterator<Item = Handed>, fault: &Fault) {
-    for handed in batch {
-        let _ = handed.reply.send(Err(CommitError::Disk(fault.to_string())));
+/// Brings a batch to disk: the last row of the log after each of its parts. `at`: which one met a fault, if one did.
+fn make_durable(
+    ledger: &mut Ledger,
+    engine: &Engine,
+    batch: &[Handed],
+    at: &mut usize,
+) -> Result<Vec<u64>, WriteFault> {
+    if let Some(tips) = batch.iter().map(|handed| handed.noted.map(|noted| noted.tip)).collect() {
+        return ledger.settle(engine).map(|()| tips);
     }
+    let written = || {
+        if batch.iter().map(Handed::tell_written).fold(false, bool::max) {
+            // Some systems wake them on this very core, where they would wait until the disk is asked.
+            std::thread::yield_now();
+        }
+    };
+    ledger.write(engine, written, |rows| {
+        let mut applying = Applying::new(rows)?;
+        let mut tips = Vec::with_capacity(batch.len());
+        for (index, handed) in batch.iter().enumerate() {
+            *at = index;
+            handed.changes.iter().try_for_each(|change| applying.change(change))?;
+            tips.push(handed.noted.map_or(applying.tip(), |noted| noted.tip));
+        }
+        *at = batch.len();
+        applying.finish()?;
+        Ok(tips)
+    })
 }
 
 fn state_of(fault: &Fault) -> StoreState {
