@@ -157,8 +157,8 @@ impl Ledger {
         self.record(engine, f)
     }
 
-    /// Waits until the disk has what was noted; then the engine gets its rows. Should it not take them, they come out of
-    /// the journal when the file is opened again. After a [`Fault::Journal`] the same may be tried again at once.
+    /// Waits until the disk has what was noted; then the engine gets its rows. Should it not take them, they come out
+    /// of the journal when the file is opened again. After a [`Fault::Journal`] the same may be tried again at once.
     pub(super) fn settle(&mut self, engine: &Engine) -> Result<(), WriteFault> {
         self.has_recorded = false;
         self.finish(engine)

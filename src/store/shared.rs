@@ -25,8 +25,8 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
 }
 
-/// What it takes to commit. The writer has it while it commits and while it opens the file again; in between, others may
-/// note something.
+/// What it takes to commit. The writer has it while it commits and while it opens the file again; in between, others
+/// may note something.
 pub(super) struct Desk {
     /// How commits reach the disk.
     pub(super) ledger: Ledger,
