@@ -27,7 +27,7 @@ pub type Written = oneshot::Receiver<()>;
 /// Tells when a commit is on disk; an error when the store was closed before that.
 pub struct Receipt {
     told: oneshot::Receiver<Reply>,
-    note: Option<Note>,
+    unhanded: Option<Unhanded>,
 }
 
 impl Receipt {
@@ -36,14 +36,14 @@ impl Receipt {
     /// # Errors
     /// When the store was closed before.
     pub fn blocking_recv(self) -> Result<Result<Committed, CommitError>, RecvError> {
-        let Self { told, note } = self;
-        drop(note);
+        let Self { told, unhanded } = self;
+        drop(unhanded);
         told.blocking_recv()
     }
 
     #[cfg(test)]
     pub(super) fn is_noted(&self) -> bool {
-        self.note.is_some()
+        self.unhanded.is_some()
     }
 }
 
@@ -51,27 +51,27 @@ impl Future for Receipt {
     type Output = Result<Result<Committed, CommitError>, RecvError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(note) = &mut self.note
-            && !std::mem::replace(&mut note.is_asked, true)
+        if let Some(unhanded) = &mut self.unhanded
+            && !std::mem::replace(&mut unhanded.is_asked, true)
         {
             // Whoever hears what is written goes first.
             let _ = pin!(tokio::task::yield_now()).poll(context);
             return Poll::Pending;
         }
-        self.note = None;
+        self.unhanded = None;
         Pin::new(&mut self.told).poll(context)
     }
 }
 
 /// What is noted and still to be handed to the writer: that is done when this is dropped.
-struct Note {
+struct Unhanded {
     handed: Option<Handed>,
     store: Weak<Inner>,
     /// Somebody waits for it.
     is_asked: bool,
 }
 
-impl Drop for Note {
+impl Drop for Unhanded {
     fn drop(&mut self) {
         let (Some(handed), Some(store)) = (self.handed.take(), self.store.upgrade()) else { return };
         if let Some(queue) = held(&store.queue).as_ref() {
@@ -155,7 +155,8 @@ impl Store {
         let is_first = queued == 0 && bytes <= NOTE_MAX_BYTES;
         if is_first && handed.written.get_mut().is_some() && self.note(&mut handed) {
             let store = Arc::downgrade(&self.0);
-            return Ok(Receipt { told, note: Some(Note { handed: Some(handed), store, is_asked: false }) });
+            let unhanded = Unhanded { handed: Some(handed), store, is_asked: false };
+            return Ok(Receipt { told, unhanded: Some(unhanded) });
         }
         let rows = handed.changes.len() as i64;
         shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -168,7 +169,7 @@ impl Store {
                 TrySendError::Disconnected(_) => CommitError::Closed,
             }
         })?;
-        Ok(Receipt { told, note: None })
+        Ok(Receipt { told, unhanded: None })
     }
 
     /// Writes changes into the journal, unless that has to wait for something. Faults are the writer's matter: it meets

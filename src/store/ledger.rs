@@ -36,7 +36,7 @@ pub(super) struct Ledger {
     /// that count from there.
     begun: bool,
     /// What is in the journal, and the engine does not have.
-    noted: Option<(Redo, Mark)>,
+    noted: Option<Redo>,
     /// Whether the disk has everything that is in the journal.
     is_synced: bool,
     /// When the first and the last commit were that are in the journal only.
@@ -129,12 +129,11 @@ impl Ledger {
     ) -> Result<T, WriteFault> {
         self.has_recorded = false;
         let before = self.mark;
-        if let Some(made) = self.record(engine, &mut f)? {
-            self.has_recorded = true;
+        if let Some(made) = self.note(engine, &mut f)? {
             written();
-            self.finish(engine).inspect_err(|_| {
+            self.settle(engine).inspect_err(|_| {
                 // What goes another way now must not be done twice.
-                (self.noted, self.mark) = (None, before);
+                (self.noted, self.mark, self.has_recorded) = (None, before, true);
             })?;
             return Ok(made);
         }
@@ -150,33 +149,6 @@ impl Ledger {
     /// Changes rows all together or not at all; with `Ok(Some(..))` they survive this program, and are on disk after
     /// [`Ledger::settle`]. `Ok(None)`: this goes another way, and nothing was changed.
     pub(super) fn note<T>(
-        &mut self,
-        engine: &Engine,
-        f: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>,
-    ) -> Result<Option<T>, WriteFault> {
-        self.record(engine, f)
-    }
-
-    /// Waits until the disk has what was noted; then the engine gets its rows. Should it not take them, they come out
-    /// of the journal when the file is opened again. After a [`Fault::Journal`] the same may be tried again at once.
-    pub(super) fn settle(&mut self, engine: &Engine) -> Result<(), WriteFault> {
-        self.has_recorded = false;
-        self.finish(engine)
-    }
-
-    fn finish(&mut self, engine: &Engine) -> Result<(), WriteFault> {
-        if !self.is_synced {
-            if self.journal.is_none() {
-                return self.checkpoint(engine, |_| Ok(())).map_err(WriteFault::Engine);
-            }
-            self.try_journal(|journal| journal.sync())?;
-            self.is_synced = true;
-        }
-        self.take_in(engine).map_err(WriteFault::Engine)
-    }
-
-    /// Puts a record into the journal, if the journal takes it.
-    fn record<T>(
         &mut self,
         engine: &Engine,
         f: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault>,
@@ -197,16 +169,30 @@ impl Ledger {
         self.rows += redo.rows();
         self.last = Stopwatch::start();
         self.first.get_or_insert(self.last);
-        self.noted = Some((redo, mark));
+        self.noted = Some(redo);
         Ok(Some(made))
+    }
+
+    /// Waits until the disk has what was noted; then the engine gets its rows. Should it not take them, they come out
+    /// of the journal when the file is opened again. After a [`Fault::Journal`] the same may be tried again at once.
+    pub(super) fn settle(&mut self, engine: &Engine) -> Result<(), WriteFault> {
+        self.has_recorded = false;
+        if !self.is_synced {
+            if self.journal.is_none() {
+                return self.checkpoint(engine, |_| Ok(())).map_err(WriteFault::Engine);
+            }
+            self.try_journal(|journal| journal.sync())?;
+            self.is_synced = true;
+        }
+        self.take_in(engine).map_err(WriteFault::Engine)
     }
 
     /// Lets the engine gather what was noted.
     fn take_in(&mut self, engine: &Engine) -> Result<(), Fault> {
-        let Some((redo, mark)) = self.noted.take() else { return Ok(()) };
+        let Some(redo) = self.noted.take() else { return Ok(()) };
         engine.gather(|rows| {
             redo::again(redo.content(), rows)?;
-            rows.put(&KEY_JOURNAL, &mark.seal())
+            rows.put(&KEY_JOURNAL, &self.mark.seal())
         })
     }
 
