@@ -46,6 +46,14 @@ impl Caller {
             seat.authenticated();
         }
     }
+
+    /// Tells the door that whoever takes over this connection says something at once, so that the handshake's answer
+    /// goes out together with that: one segment instead of two, for every client that comes.
+    pub(crate) fn says_more(&self) {
+        if let Some(seat) = &self.seat {
+            seat.will_say_more();
+        }
+    }
 }
 
 /// An error as every route answers it: `{"success":false,"error":{"code","message"}}`.

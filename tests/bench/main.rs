@@ -51,6 +51,9 @@ fn main() {
         if asked_for("channels") {
             channels::figures().await;
         }
+        if asked_for("connects") {
+            channels::connects().await;
+        }
         if asked_for("channels") || asked_for("redis") {
             channels::through_redis().await;
         }

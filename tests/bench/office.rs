@@ -116,8 +116,24 @@ pub(crate) trait Measured {
     }
 }
 
-/// What a process or a thread spent, by its folder.
+/// What a process or a thread spent, by its folder: by the scheduler's nanoseconds where it counts them, otherwise by
+/// ticks of ten milliseconds.
 fn spent(folder: &Path) -> Duration {
+    let threads =
+        std::fs::read_dir(folder.join("task")).into_iter().flatten().flatten().map(|task| task.path());
+    let threads: Vec<_> = threads.collect();
+    let all = if threads.is_empty() { vec![folder.to_owned()] } else { threads };
+    let counted = all.iter().map(|thread| {
+        let counts = std::fs::read_to_string(thread.join("schedstat")).ok()?;
+        counts.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+    });
+    match counted.sum::<Option<Duration>>() {
+        Some(spent) if !spent.is_zero() => spent,
+        _ => ticked(folder),
+    }
+}
+
+fn ticked(folder: &Path) -> Duration {
     let stat = std::fs::read_to_string(folder.join("stat")).unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or("");
     let ticks: u64 =

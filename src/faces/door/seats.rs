@@ -61,6 +61,7 @@ pub struct Seat {
     known: AtomicBool,
     silent: AtomicBool,
     permit: Mutex<Option<OwnedSemaphorePermit>>,
+    says_more: AtomicBool,
     pub(super) end: CancellationToken,
 }
 
@@ -146,6 +147,7 @@ impl Room {
             known: AtomicBool::new(false),
             silent: AtomicBool::new(true),
             permit: Mutex::new(None),
+            says_more: AtomicBool::new(false),
             end: end.clone(),
         }))
     }
@@ -221,6 +223,15 @@ impl Seat {
     pub fn authenticated(&self) {
         self.known.store(true, Ordering::Relaxed);
         self.permit().take();
+    }
+
+    /// See [`crate::faces::Caller::says_more`].
+    pub(in crate::faces) fn will_say_more(&self) {
+        self.says_more.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn says_more(&self) -> bool {
+        self.says_more.load(Ordering::Relaxed)
     }
 
     /// Whether it is taken away.

@@ -1,4 +1,5 @@
-//! One connection's bytes: they stop when the seat is taken away, and when the other end takes nothing any more.
+//! One connection's bytes: they stop when the seat is taken away, and when the other end takes nothing any more. The
+//! answer to a handshake may wait here for what is said next.
 
 use std::future::Future;
 use std::io;
@@ -6,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
@@ -13,6 +15,9 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::Seat;
 use crate::config::limits::WRITE_STALL;
+
+/// How an answer begins that agrees to a handshake (RFC 9110, 15.2.2).
+const SWITCHING: &[u8] = b"HTTP/1.1 101";
 
 /// Done when the seat is taken away.
 type End = Pin<Box<WaitForCancellationFutureOwned>>;
@@ -23,17 +28,46 @@ pub(in crate::faces) struct DoorStream {
     tcp: TcpStream,
     end: End,
     stall: Option<Pin<Box<Sleep>>>,
+    /// The answer to a handshake, if whoever takes over says more at once.
+    unsaid: BytesMut,
     seat: Arc<Seat>,
+}
+
+/// What a WebSocket takes over.
+pub(in crate::faces) struct Handed {
+    pub(in crate::faces) tcp: TcpStream,
+    /// What ends it.
+    pub(in crate::faces) end: End,
+    /// To be held.
+    pub(in crate::faces) seat: Arc<Seat>,
+    /// To be said before anything else.
+    pub(in crate::faces) unsaid: Bytes,
 }
 
 impl DoorStream {
     pub(super) fn new(tcp: TcpStream, seat: Arc<Seat>) -> Self {
-        Self { tcp, end: Box::pin(seat.end.clone().cancelled_owned()), stall: None, seat }
+        Self {
+            tcp,
+            end: Box::pin(seat.end.clone().cancelled_owned()),
+            stall: None,
+            unsaid: BytesMut::new(),
+            seat,
+        }
     }
 
-    /// For a WebSocket, which looks after its own writing: the stream itself, what ends it, and the seat to hold.
-    pub(in crate::faces) fn into_parts(self) -> (TcpStream, End, Arc<Seat>) {
-        (self.tcp, self.end, self.seat)
+    /// For a WebSocket, which looks after its own writing.
+    pub(in crate::faces) fn hand_over(self) -> Handed {
+        let Self { tcp, end, seat, unsaid, .. } = self;
+        Handed { tcp, end, seat, unsaid: unsaid.freeze() }
+    }
+
+    /// Keeps an answer that agrees to a handshake, when more is said at once; whether this is one.
+    fn keeps(&mut self, buf: &[u8]) -> bool {
+        let keeps = self.seat.says_more() && (!self.unsaid.is_empty() || buf.starts_with(SWITCHING));
+        if keeps {
+            self.unsaid.extend_from_slice(buf);
+        }
+        keeps
     }
 
     fn ended(&mut self, cx: &mut Context<'_>) -> bool {
@@ -68,6 +102,9 @@ impl AsyncWrite for DoorStream {
         if this.ended(cx) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
+        if this.keeps(buf) {
+            return Poll::Ready(Ok(buf.len()));
+        }
         let poll = Pin::new(&mut this.tcp).poll_write(cx, buf);
         this.unless_stalled(cx, poll)
     }
@@ -80,6 +117,11 @@ impl AsyncWrite for DoorStream {
         let this = self.get_mut();
         if this.ended(cx) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if let Some(first) = bufs.iter().find(|buf| !buf.is_empty())
+            && this.keeps(first)
+        {
+            return Poll::Ready(Ok(first.len()));
         }
         let poll = Pin::new(&mut this.tcp).poll_write_vectored(cx, bufs);
         this.unless_stalled(cx, poll)

@@ -226,6 +226,11 @@ impl Line {
     /// bytes on it is reset, and the reason is lost on the way.
     pub(in crate::faces) async fn close(&mut self, why: Option<(u16, &'static str)>) {
         self.hold(true);
+        poll_fn(|cx| {
+            self.go_on(cx);
+            Poll::Ready(())
+        })
+        .await;
         if self.torn || self.wire.voice.is_cut() {
             return;
         }

@@ -4,7 +4,7 @@
 //! Owns the promise that frames never mix: while the line's own task says something nobody else does, and a frame that
 //! was cut off is finished first.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
@@ -32,12 +32,13 @@ pub(super) struct Speech {
 }
 
 impl Voice {
-    pub(super) fn new(half: OwnedWriteHalf) -> Self {
+    /// `unsaid`: what is to be said before anything else.
+    pub(super) fn new(half: OwnedWriteHalf, unsaid: Bytes) -> Self {
         Self(Arc::new(Mutex::new(Speech {
             half: Some(half),
             held: false,
             midway: false,
-            rest: Bytes::new(),
+            rest: unsaid,
             waiting: None,
         })))
     }
@@ -105,6 +106,19 @@ impl Speech {
         Poll::Ready(Ok(wrote))
     }
 
+    /// Says what is left of what somebody else began, and with the same call some of `next`: how much of it.
+    pub(super) fn poll_rest_with(&mut self, cx: &mut Context<'_>, next: &[u8]) -> Poll<io::Result<usize>> {
+        let mut ahead = 0;
+        if !self.rest.is_empty() && !next.is_empty() {
+            let half = self.half.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+            let both = [IoSlice::new(&self.rest), IoSlice::new(next)];
+            let wrote = ready!(Pin::new(half).poll_write_vectored(cx, &both))?;
+            ahead = wrote.saturating_sub(self.rest.len());
+            self.rest.advance(wrote - ahead);
+        }
+        self.poll_rest(cx).map_ok(|()| ahead)
+    }
+
     /// Says what is left of what somebody else began; woken when there is something again.
     pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.rest.is_empty() {
@@ -121,5 +135,39 @@ impl Speech {
             self.waiting = Some(cx.waker().clone());
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_unsaid_goes_first_and_whole_however_little_the_other_side_takes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for size in [1, 129, 20_000_000] {
+            let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut theirs, _) = listener.accept().await.unwrap();
+            let (_ear, half) = ours.into_split();
+            let (unsaid, next) = (vec![b'a'; size], vec![b'b'; 100]);
+            let voice = Voice::new(half, unsaid.clone().into());
+            assert!(!voice.say(&Bytes::from_static(b"somebody else")), "nobody overtakes what is unsaid");
+            let said = async {
+                let mut told = poll_fn(|cx| voice.lock().poll_rest_with(cx, &next)).await.unwrap();
+                while told < next.len() {
+                    told += poll_fn(|cx| voice.lock().poll_write(cx, &next[told..])).await.unwrap();
+                }
+                voice.fall_silent();
+            };
+            let mut heard = Vec::new();
+            let (_, read) = tokio::join!(said, theirs.read_to_end(&mut heard));
+            read.unwrap();
+            assert!(heard == [unsaid, next].concat(), "{size}: {} came", heard.len());
+        }
     }
 }

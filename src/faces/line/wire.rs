@@ -12,7 +12,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::voice::Voice;
 use crate::config::limits::SOCKET_PIECES_AT_ONCE;
-use crate::faces::door::{DoorStream, Seat};
+use crate::faces::door::{DoorStream, Handed, Seat};
 
 /// A TCP stream that holds its seat.
 pub(super) struct Wire {
@@ -41,9 +41,9 @@ pub(super) struct Progress {
 
 impl Wire {
     pub(super) fn new(stream: DoorStream, allowance: usize) -> Self {
-        let (tcp, end, seat) = stream.into_parts();
+        let Handed { tcp, end, seat, unsaid } = stream.hand_over();
         let (ear, half) = tcp.into_split();
-        let voice = Voice::new(half);
+        let voice = Voice::new(half, unsaid);
         let (drained, held_up, watched) = (false, false, false);
         Self { ear, voice, end, watched, allowance: Some(allowance), drained, held_up, seat }
     }
@@ -100,7 +100,9 @@ impl Wire {
         progress: &mut Progress,
     ) -> Poll<io::Result<()>> {
         let mut speech = self.voice.lock();
-        ready!(speech.poll_rest(cx))?;
+        let first = pieces.first().filter(|_| progress.written() == 0);
+        let wrote = ready!(speech.poll_rest_with(cx, first.map_or(&[], Bytes::as_ref)))?;
+        progress.advance(pieces, wrote);
         loop {
             let half = Pin::new(speech.half()?);
             let wrote = match pieces.get(progress.piece..).unwrap_or_default() {

@@ -90,7 +90,7 @@ impl Dialect for Channels {
             if hello.namespace != NAMESPACE || (token.is_none() && others) {
                 return None;
             }
-            Some(Ok(self.accept(token.unwrap_or_default(), hello.request.local).await))
+            Some(Ok(self.accept(&token.unwrap_or_default(), hello.request.local).await))
         })
     }
 
@@ -142,8 +142,8 @@ impl Channels {
         Self { face, space, here: Mutex::default() }
     }
 
-    async fn accept(&self, token: String, local: bool) -> Accepted {
-        let standing = self.face.standing(&token, local).await;
+    async fn accept(&self, token: &str, local: bool) -> Accepted {
+        let standing = self.face.standing(token, local).await;
         // A token has its time, and a connection outlives it: who comes back soon finds the rooms it was in, as long as
         // nobody says otherwise.
         let old_rooms = match &standing {
@@ -159,7 +159,7 @@ impl Channels {
         Accepted {
             space: self.space.clone(),
             rooms: standing.rooms(),
-            person: (!token.is_empty()).then(|| person(&token)),
+            person: (!token.is_empty()).then(|| person(token)),
             recover: true,
             old_rooms,
             state: Arc::new(Badge { token: token.into(), local, opens, until_ms, grant }),
@@ -284,8 +284,8 @@ impl Channels {
 /// Whose session it is: whoever brings the same token. The token cannot be found from it.
 fn person(token: &str) -> Arc<str> {
     let hash = Sha256::digest(token.as_bytes());
-    let hex: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("channel-{hex}").into()
+    let hash = hash.iter().take(8).fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
+    format!("channel-{hash:016x}").into()
 }
 
 #[cfg(test)]

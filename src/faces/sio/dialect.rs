@@ -4,6 +4,7 @@
 //! is the space's.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -14,6 +15,7 @@ use axum::http::{HeaderMap, Uri, header};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
+use super::query;
 use super::session::Session;
 use super::talk;
 use crate::auth::Grant;
@@ -103,8 +105,8 @@ impl Arrival {
 
     /// The first value of this name in the request's query.
     #[must_use]
-    pub fn query(&self, name: &str) -> Option<String> {
-        talk::query(&self.query, name)
+    pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
+        query::query(&self.query, name)
     }
 }
 

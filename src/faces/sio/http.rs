@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::dialect::Arrival;
 use super::floor::Floor;
 use super::session::{Session, Transport};
-use super::{Origins, Reason, talk, websocket};
+use super::{Origins, Reason, query, websocket};
 use crate::config::limits::{
     CLOSE_LINGER, ENGINE_OVERTAKING_MAX, ENGINE_PAYLOAD_MAX_BYTES, ENGINE_PROBE_PAUSE, REQUEST_DEADLINE,
     UNAUTHENTICATED_MAX_BYTES,
@@ -86,8 +86,9 @@ async fn route(
     parts: &mut Parts,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let text = parts.uri.query().unwrap_or_default().to_owned();
-    let asked = |name: &str| talk::query(&text, name).filter(|value| !value.is_empty());
+    let uri = parts.uri.clone();
+    let asked =
+        |name: &str| query::query(uri.query().unwrap_or_default(), name).filter(|value| !value.is_empty());
     let transport = match asked("transport").as_deref() {
         Some("polling") => Transport::Polling,
         Some("websocket") => Transport::WebSocket,
@@ -130,6 +131,7 @@ async fn route(
     let session = floor.open(arrival, transport).ok_or(Refusal::Full)?;
     let hello = greeting(&session, false);
     session.signal(&Packet::Open(hello.get(1..).unwrap_or_default()));
+    caller.says_more();
     let caller = caller.clone();
     Ok(handshake.accept(None, ENGINE_PAYLOAD_MAX_BYTES, move |line| websocket::open(session, line, caller)))
 }

@@ -9,6 +9,7 @@ mod echo;
 mod floor;
 mod http;
 mod pace;
+mod query;
 mod queue;
 mod session;
 mod talk;

@@ -242,52 +242,8 @@ fn since(auth: &str) -> Option<Since> {
     Some(Since { pid: text("pid")?, offset: text("offset") })
 }
 
-/// The first value of this name in a query.
-pub(super) fn query(text: &str, name: &str) -> Option<String> {
-    text.split('&').find_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (plain(key)? == name).then(|| plain(value)).flatten()
-    })
-}
-
-/// Undoes the escapes of a query.
-fn plain(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16);
-                (digit()? * 16 + digit()?) as u8
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(out).ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_is_read_as_browsers_write_it() {
-        let text = "EIO=4&channel_token=a%20b%2Bc+d&empty=&bad=%zz&cut=%4&t=%C3%A9&EIO=3&bare";
-        for (name, value) in [
-            ("EIO", Some("4")),
-            ("channel_token", Some("a b+c d")),
-            ("empty", Some("")),
-            ("bad", None),
-            ("cut", None),
-            ("t", Some("é")),
-            ("bare", Some("")),
-            ("none", None),
-        ] {
-            assert_eq!(query(text, name).as_deref(), value, "{name}");
-        }
-    }
-
     #[test]
     fn the_old_session_is_in_the_auth_object() {
         let since = |auth| super::since(auth).map(|since| (since.pid, since.offset));

@@ -44,7 +44,11 @@ pub(super) fn open(session: Arc<Session>, line: Line, caller: Caller) -> impl Fu
         Box::new(Carrier { session, line, caller, known: false, handling: None, listened: false });
     async move {
         carrier.session.speak_through(carrier.line.voice());
-        let reason = carrier.carry().await;
+        // What waits goes first: the handshake's answer goes with it.
+        let reason = match carrier.pass_on().await {
+            Ok(()) => carrier.carry().await,
+            Err(reason) => reason,
+        };
         carrier.handling = None;
         carrier.session.close(reason);
         let reason = carrier.session.over().unwrap_or(reason);

@@ -31,14 +31,13 @@ use crate::config::limits::{
 use crate::store::{Store, Table, Write};
 use crate::telemetry::Metrics;
 
-/// The answer to a join: who came, and what tells when the session is on disk.
-pub(super) type JoinReply = oneshot::Sender<Result<(Joined, Option<oneshot::Receiver<bool>>), SpaceError>>;
-
 /// What is asked of a space.
 pub(super) enum Command {
     Join {
         join: Box<Join>,
-        reply: JoinReply,
+        reply: oneshot::Sender<Result<Joined, SpaceError>>,
+        /// Told when the session is on disk, or that there is none.
+        kept: oneshot::Sender<bool>,
     },
     Forget {
         member: MemberId,

@@ -25,11 +25,17 @@ impl Actor {
     /// Does one thing that is asked.
     pub(super) fn command(&mut self, command: Command, now_ms: u64) {
         match command {
-            Command::Join { join, reply } => {
+            Command::Join { join, reply, kept } => {
                 let joined = self.join(*join, now_ms);
-                if let Err(Ok((joined, _))) = reply.send(joined) {
+                let has_session = joined.as_ref().is_ok_and(|joined| joined.pid.is_some());
+                if let Err(Ok(joined)) = reply.send(joined) {
                     // Nobody waits for it any more.
                     self.leave(joined.member, true, now_ms);
+                }
+                if has_session {
+                    self.waiting.push(kept);
+                } else {
+                    let _ = kept.send(true);
                 }
             }
             Command::Forget { member } => self.forget_session(member),

@@ -11,7 +11,7 @@ use super::crowd::{Attendee, Member, Seat};
 use super::event::{MemberId, Room};
 use super::missed::Missed;
 use super::offset;
-use super::session::{Mark, Place, Session, public_id, secret_id};
+use super::session::{Mark, Place, Session, new_ids};
 use super::{Closed, Join, Joined, OldRooms, Remembered, Since, SpaceError, SpaceOutbox};
 use crate::config::limits::SPACE_ROOMS_PER_MEMBER_MAX;
 use crate::store::StoreState;
@@ -35,11 +35,7 @@ pub(super) fn once(rooms: &mut Vec<Room>) {
 }
 
 impl Actor {
-    pub(super) fn join(
-        &mut self,
-        mut join: Join,
-        now_ms: u64,
-    ) -> Result<(Joined, Option<oneshot::Receiver<bool>>), SpaceError> {
+    pub(super) fn join(&mut self, mut join: Join, now_ms: u64) -> Result<Joined, SpaceError> {
         once(&mut join.rooms);
         if join.rooms.len() > SPACE_ROOMS_PER_MEMBER_MAX {
             return Err(SpaceError::TooManyRooms);
@@ -70,16 +66,11 @@ impl Actor {
     }
 
     /// Somebody new.
-    fn come(
-        &mut self,
-        member: MemberId,
-        join: &Join,
-    ) -> Result<(Joined, Option<oneshot::Receiver<bool>>), SpaceError> {
-        let sid = public_id().ok_or(SpaceError::NoRandomness)?;
+    fn come(&mut self, member: MemberId, join: &Join) -> Result<Joined, SpaceError> {
+        let (sid, secret) = new_ids().ok_or(SpaceError::NoRandomness)?;
         let mut pid = None;
         let mut session = None;
         if join.recover && self.keeps() {
-            let secret = secret_id().ok_or(SpaceError::NoRandomness)?;
             session = Mark::of(&secret).filter(|mark| {
                 let (sid, person) = (sid.clone(), join.person.clone());
                 let place = Place::Here(member);
@@ -89,26 +80,12 @@ impl Actor {
         }
         let rooms = join.rooms.iter().map(|room| (room.clone(), self.handed)).collect();
         self.admit(member, sid.clone(), join, rooms, session, Weak::new());
-        let durable = session.map(|_| self.when_written());
-        let joined = Joined {
-            member,
-            sid,
-            pid,
-            recovered: false,
-            rooms: join.rooms.clone(),
-            missed: Missed::default(),
-        };
-        Ok((joined, durable))
+        let (rooms, missed) = (join.rooms.clone(), Missed::default());
+        Ok(Joined { member, sid, pid, recovered: false, rooms, missed })
     }
 
     /// Somebody who was here before.
-    fn come_back(
-        &mut self,
-        member: MemberId,
-        join: &Join,
-        resumed: Resumed,
-        pid: Option<String>,
-    ) -> (Joined, Option<oneshot::Receiver<bool>>) {
+    fn come_back(&mut self, member: MemberId, join: &Join, resumed: Resumed, pid: Option<String>) -> Joined {
         let Resumed { mark, sid, rooms: mut all, missed } = resumed;
         let had: HashSet<Room> = all.iter().map(|(room, _)| room.clone()).collect();
         all.extend(
@@ -120,8 +97,7 @@ impl Actor {
         }
         let rooms = all.iter().map(|(room, _)| room.clone()).collect();
         self.admit(member, sid.clone(), join, all, Some(mark), missed.mark());
-        let joined = Joined { member, sid, pid, recovered: true, rooms, missed };
-        (joined, Some(self.when_written()))
+        Joined { member, sid, pid, recovered: true, rooms, missed }
     }
 
     fn admit(
@@ -280,12 +256,6 @@ impl Actor {
     fn keeps(&self) -> bool {
         let writable = |store: &crate::store::Store| *store.state().borrow() == StoreState::Writable;
         self.parts.store.as_ref().is_some_and(writable) && !self.outgoing.is_sick()
-    }
-
-    fn when_written(&mut self) -> oneshot::Receiver<bool> {
-        let (written, wait) = oneshot::channel();
-        self.waiting.push(written);
-        wait
     }
 }
 

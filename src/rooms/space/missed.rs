@@ -40,9 +40,9 @@ impl Missed {
         Arc::downgrade(&self.mark)
     }
 
-    /// The same for a reader outside.
-    pub(super) fn of(self, space: &Space) -> Self {
-        Self { space: Some(space.clone()), ..self }
+    /// For a reader outside: where it is read.
+    pub(super) fn read_from(&mut self, space: &Space) {
+        self.space = Some(space.clone());
     }
 
     /// How many are left.

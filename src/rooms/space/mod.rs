@@ -223,10 +223,13 @@ impl Space {
     /// When the space or its rooms are full, or it has ended.
     pub async fn join(&self, join: Join) -> Result<Joined, SpaceError> {
         let (reply, answer) = oneshot::channel();
-        let (mut joined, durable) = self.ask(Command::Join { join: Box::new(join), reply }, answer).await??;
-        joined.missed = std::mem::take(&mut joined.missed).of(self);
-        let Some(durable) = durable else { return Ok(joined) };
+        let (kept, durable) = oneshot::channel();
+        let join = Command::Join { join: Box::new(join), reply, kept };
+        self.0.commands.send(join).await.map_err(|_| SpaceError::Ended)?;
+        // This first: most are woken once.
         let is_durable = matches!(timeout(SPACE_SESSION_WAIT, durable).await, Ok(Ok(true)));
+        let mut joined = answer.await.map_err(|_| SpaceError::Ended)??;
+        joined.missed.read_from(self);
         if !is_durable && !joined.recovered {
             // A promise that the disk does not keep is not given. Who came back has its old row.
             joined.pid = None;

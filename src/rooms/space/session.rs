@@ -28,21 +28,17 @@ impl Mark {
     }
 }
 
-/// A new secret id; `None` when the computer gives no randomness.
-pub(super) fn secret_id() -> Option<String> {
-    random_text::<SECRET_CHARS>()
-}
-
-/// A new public id.
-pub(super) fn public_id() -> Option<Arc<str>> {
-    random_text::<PUBLIC_CHARS>().map(Arc::from)
-}
-
-fn random_text<const N: usize>() -> Option<String> {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut bytes = [0u8; N];
+/// A new public and a new secret id; `None` when the computer gives no randomness, which is asked for once.
+pub(super) fn new_ids() -> Option<(Arc<str>, String)> {
+    let mut bytes = [0; PUBLIC_CHARS + SECRET_CHARS];
     getrandom::fill(&mut bytes).ok()?;
-    Some(bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte & 63)])).collect())
+    let (public, secret) = bytes.split_at(PUBLIC_CHARS);
+    Some((text(public).into(), text(secret)))
+}
+
+fn text(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte & 63)])).collect()
 }
 
 /// Somebody who is here, or may come back.
@@ -203,7 +199,7 @@ mod tests {
             let count = if n >= 100 && n.is_multiple_of(2) { 1 } else { 2 };
             let rooms = ["notice", "group-1"].map(|room| (Room::new(room).unwrap(), 0))[..count].to_vec();
             let place = Place::Away { member: None, since_ms: n, rooms };
-            let sid = public_id().unwrap();
+            let (sid, _) = new_ids().unwrap();
             let mark = Mark::of(&n.to_string()).unwrap();
             assert!(sessions.add(mark, Session { sid, person: person.map(Arc::from), joined: 0, place }));
             mark

@@ -1,5 +1,6 @@
 //! A channel server of a test's own: the real transport, door and space, with a dialect that does what clients ask.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +40,11 @@ impl Dialect for Echo {
             if !["/", "/custom"].contains(&hello.namespace) {
                 return None;
             }
-            match hello.auth_text("token").or_else(|| hello.request.query("token")).as_deref() {
+            match hello
+                .auth_text("token")
+                .or_else(|| hello.request.query("token").map(Cow::into_owned))
+                .as_deref()
+            {
                 Some("bad") => {
                     let data = Some("{\"code\":\"not_you\"}".to_owned());
                     return Some(Err(Refused { message: "Not you".to_owned(), data }));
