@@ -8,6 +8,7 @@ mod forum;
 mod handle;
 mod network;
 mod runtime;
+mod sharing;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -40,6 +41,7 @@ use desk::FrontDesk;
 use followers::Followers;
 use forum::Forum;
 use network::Network;
+use sharing::Sharing;
 
 /// Why the office did not open.
 #[derive(Debug, thiserror::Error)]
@@ -105,10 +107,7 @@ impl Server {
     pub fn open(config: Config, listener: TcpListener) -> Result<Self, OpenError> {
         let address = listener.local_addr()?;
         let (clock, metrics) = (Clock::real(), Metrics::new());
-        let store = Store::open(&config.data, &clock, &metrics).map_err(|why| match why {
-            store::OpenError::InUse => OpenError::InUse(config.data.clone()),
-            why => OpenError::Store { folder: config.data.clone(), why },
-        })?;
+        let store = open_store(&config, &clock, &metrics)?;
         let central = Central::read(&store, config.central.clone())?;
         let bus = Bus::open_with(
             &config.data.join("bus"),
@@ -152,7 +151,8 @@ impl Server {
         };
         let routes = door::stack(yjs.merge(sio.routes()).merge(loomio).merge(own), guard);
         let door = Door::new(routes, config.realtime.connections_per_ip, metrics.clone());
-        let network = Network::new(door.clone(), names, address, wishes);
+        let sharing = Sharing::new(store.clone(), clock.clone());
+        let network = Network::new(door.clone(), names, address, (wishes, sharing));
         let handle = Handle::new(auth.clone(), bus.clone(), desk);
         let followers = Followers { store: store.clone(), bus: bus.clone(), records, clock, metrics };
         Ok(Self {
@@ -166,9 +166,9 @@ impl Server {
             forum,
             auth,
             door,
+            share: config.share || network.was_interrupted(),
             network,
             followers,
-            share: config.share,
         })
     }
 
@@ -253,6 +253,13 @@ impl Server {
         tracing::info!("stopped");
         result
     }
+}
+
+fn open_store(config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Store, OpenError> {
+    Store::open(&config.data, clock, metrics).map_err(|why| match why {
+        store::OpenError::InUse => OpenError::InUse(config.data.clone()),
+        why => OpenError::Store { folder: config.data.clone(), why },
+    })
 }
 
 fn documents(config: &Config) -> Documents {

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::desk::{Standing, Wishes};
+use super::sharing::Sharing;
 use crate::config::limits::LAN_INTERFACE_CHECK;
 use crate::faces::door::{Door, Names};
 use crate::lan::{self, Announce, AnnounceOptions};
@@ -21,14 +22,29 @@ pub(super) struct Network {
     /// Where the first listener listens.
     first: SocketAddr,
     wishes: Wishes,
+    sharing: Sharing,
     listeners: HashMap<IpAddr, CancellationToken>,
     announce: Option<Announce>,
     host: Option<watch::Receiver<String>>,
 }
 
 impl Network {
-    pub(super) fn new(door: Door, names: Names, first: SocketAddr, wishes: Wishes) -> Self {
-        Self { door, names, first, wishes, listeners: HashMap::new(), announce: None, host: None }
+    pub(super) fn new(
+        door: Door,
+        names: Names,
+        first: SocketAddr,
+        (wishes, sharing): (Wishes, Sharing),
+    ) -> Self {
+        Self { door, names, first, wishes, sharing, listeners: HashMap::new(), announce: None, host: None }
+    }
+
+    /// Whether sharing was interrupted, and is to go on.
+    pub(super) fn was_interrupted(&self) -> bool {
+        let was_interrupted = self.sharing.was_interrupted(&here());
+        if was_interrupted {
+            tracing::info!("sharing was interrupted, and goes on");
+        }
+        was_interrupted
     }
 
     pub(super) async fn run(mut self, ending: CancellationToken) {
@@ -40,6 +56,11 @@ impl Network {
                 self.close().await
             }
             self.tell(on);
+            if on {
+                self.sharing.goes_on(here()).await;
+            } else {
+                self.sharing.ended().await;
+            }
             tokio::select! {
                 () = ending.cancelled() => break,
                 wish = self.wishes.share.changed() => if wish.is_err() { break },
@@ -53,6 +74,7 @@ impl Network {
             }
         }
         self.close().await;
+        self.sharing.ended().await;
     }
 
     async fn open(&mut self) {
@@ -76,7 +98,7 @@ impl Network {
         if self.first.ip().is_unspecified() {
             return;
         }
-        let now: Vec<IpAddr> = lan::addresses().into_iter().map(|address| address.ip).collect();
+        let now = here();
         self.listeners.retain(|ip, listener| {
             let stays = now.contains(ip);
             if !stays {
@@ -139,6 +161,11 @@ impl Network {
             changed
         });
     }
+}
+
+/// This computer's addresses on the office's network.
+fn here() -> Vec<IpAddr> {
+    lan::addresses().into_iter().map(|address| address.ip).collect()
 }
 
 /// Another host may have our name: then the network gives us a new one.

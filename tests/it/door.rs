@@ -83,6 +83,43 @@ async fn only_this_computer_is_let_in_until_the_clerk_shares() {
 }
 
 #[tokio::test]
+async fn sharing_survives_a_kill_and_ends_with_a_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let is_shared =
+        async |office: &OfficeProcess| office.admin().get("/api/v1/office").await.json()["sharing"] == true;
+    let noted = async |office: &OfficeProcess| {
+        office.admin().post("/api/v1/office/sharing", json!({ "on": true })).await;
+        // Noted beside the answer.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    if lan::addresses().is_empty() {
+        println!("this machine has no network address; sharing on it is not resumed");
+        return;
+    }
+    let office = OfficeProcess::start(&data);
+    assert!(!is_shared(&office).await, "a first start");
+    noted(&office).await;
+    office.kill();
+
+    let office = OfficeProcess::start(&data);
+    eventually("shared again after a kill", async || is_shared(&office).await).await;
+    let address = SocketAddr::new(lan::addresses()[0].ip, office.port());
+    eventually("a colleague comes in", async || reachable(address).await).await;
+    assert!(office.stop().success());
+
+    let office = OfficeProcess::start(&data);
+    assert!(!is_shared(&office).await, "after a stop somebody has to share again");
+    noted(&office).await;
+    office.admin().post("/api/v1/office/sharing", json!({ "on": false })).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    office.kill();
+    let office = OfficeProcess::start(&data);
+    assert!(!is_shared(&office).await, "it was ended before the kill");
+    assert!(office.stop().success());
+}
+
+#[tokio::test]
 async fn half_a_request_is_not_waited_for() {
     let office = Office::start().await;
     let mut stream = TcpStream::connect(office.address()).await.unwrap();
