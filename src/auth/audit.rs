@@ -82,8 +82,13 @@ fn oldest(store: &Store) -> Result<Option<Bytes>, ReadError> {
 impl Auth {
     /// The rows for a deed, to go into the same commit as the deed itself where there is one.
     pub(super) fn audit_rows(&self, deed: &Deed<'_>) -> Vec<Write> {
-        let value = serde_json::to_vec(deed).unwrap_or_default();
-        self.0.deeds.add(&self.0.store, self.0.clock.now_ms(), value)
+        match serde_json::to_vec(deed) {
+            Ok(value) => self.0.deeds.add(&self.0.store, self.0.clock.now_ms(), value),
+            Err(error) => {
+                tracing::error!(what = deed.what, %error, "the audit row cannot be written");
+                Vec::new()
+            }
+        }
     }
 
     /// Writes a deed down, behind the deed: when the disk is full, the log line remains.

@@ -199,7 +199,8 @@ impl Auth {
     fn keep_session(&self, mark: &Mark, row: &SessionRow, now_ms: u64) -> Result<(), BusError> {
         let left_ms = row.ends_at_ms.saturating_sub(now_ms);
         let life = SESSION_IDLE.min(Duration::from_millis(left_ms));
-        self.0.bus.set(&key(mark), &serde_json::to_vec(row).unwrap_or_default(), Some(life))
+        let value = serde_json::to_vec(row).map_err(|error| BusError(error.to_string()))?;
+        self.0.bus.set(&key(mark), &value, Some(life))
     }
 
     /// Writes a session down again, unless it was ended meanwhile: what was ended does not come back.

@@ -110,8 +110,7 @@ impl Auth {
             made_at_ms: now_ms,
             expires_at_ms: life_ms.map(|life_ms| now_ms + life_ms),
         };
-        let value = Bytes::from(serde_json::to_vec(&row).unwrap_or_default());
-        let put = Write::Put { table: Table::Tokens, key: Bytes::copy_from_slice(mark.key()), value };
+        let put = Write::put_json(Table::Tokens, Bytes::copy_from_slice(mark.key()), &row)?;
         let id = mark.id();
         let deed = Deed { what: "token_minted", by: by.person(), to: &id, name: &row.name };
         self.save([vec![put], self.audit_rows(&deed)].concat()).await?;

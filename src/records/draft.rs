@@ -153,18 +153,14 @@ impl Records {
         progress: &Progress,
         draft: Option<(&RecordId, String)>,
     ) -> Result<(), CommitError> {
-        let mut writes = vec![Write::Put {
-            table: Table::Cursors,
-            key: Bytes::from_static(CURSOR),
-            value: serde_json::to_vec(progress).unwrap_or_default().into(),
-        }];
+        let mut writes = vec![Write::put_json(Table::Cursors, Bytes::from_static(CURSOR), progress)?];
         let _writing = self.0.writing.lock().await;
         if let Some((id, text)) = draft {
             writes.push(Write::Put { table: Table::Drafts, key: key(id), value: text.into() });
             let record = self.get(id).await.map_err(|fault| CommitError::Disk(fault.to_string()))?;
             if let Some(mut record) = record {
                 record.updated_ms = self.0.clock.now_ms();
-                writes.push(record.write());
+                writes.push(record.write()?);
             }
         }
         self.commit(writes).await.map(drop)

@@ -145,7 +145,7 @@ impl Records {
         }
         record.title = title;
         record.updated_ms = self.0.clock.now_ms();
-        writes.push(record.write());
+        writes.push(record.write()?);
         self.commit(writes).await?;
         Ok(record)
     }
@@ -158,7 +158,7 @@ impl Records {
         let Making { record, source, document } = making;
         let update = self.0.scribe.seed(&record.id, &document).map_err(|_| NotMade::TooLarge)?;
         let writes = vec![
-            record.write(),
+            record.write().map_err(NotMade::Commit)?,
             Write::Put { table: Table::Sources, key: key(&record.id), value: source },
             Write::Append { doc: DocName::of_record(&record.id), update },
         ];

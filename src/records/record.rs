@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::id::RecordId;
-use crate::store::{ReadError, Store, Table, Write};
+use crate::store::{CommitError, ReadError, Store, Table, Write};
 
 /// A record without its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,10 +33,8 @@ pub struct Record {
 
 impl Record {
     /// The change that puts this record's row.
-    pub(super) fn write(&self) -> Write {
-        // a struct of text and numbers is always JSON
-        let value = serde_json::to_vec(self).unwrap_or_default().into();
-        Write::Put { table: Table::Records, key: key(&self.id), value }
+    pub(super) fn write(&self) -> Result<Write, CommitError> {
+        Write::put_json(Table::Records, key(&self.id), self)
     }
 }
 

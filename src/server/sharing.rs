@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::config::limits::{LAN_SHARE_WAIT, SHARING_NOTED_EVERY, SHARING_RESUMED_WITHIN};
-use crate::store::{Store, Table, Write};
+use crate::store::{CommitError, Store, Table, Write};
 
 /// The row of [`Table::Settings`].
 const KEY: &[u8] = b"sharing";
@@ -61,12 +61,7 @@ impl Sharing {
             return;
         }
         let noted = Noted { at_ms: self.clock.now_ms(), addresses };
-        match serde_json::to_vec(&noted) {
-            Ok(value) => {
-                self.keep(Write::Put { table: Table::Settings, key: KEY.into(), value: value.into() }).await
-            }
-            Err(error) => tracing::error!(%error, "that the office is shared cannot be noted"),
-        }
+        self.keep(Write::put_json(Table::Settings, KEY.into(), &noted)).await;
         // Also when the disk does not take it: it is noted again in time, and not with every look.
         self.kept = Some(noted);
     }
@@ -74,7 +69,7 @@ impl Sharing {
     /// Somebody ended it.
     pub(super) async fn ended(&mut self) {
         if self.kept.take().is_some() {
-            self.keep(Write::Delete { table: Table::Settings, key: KEY.into() }).await;
+            self.keep(Ok(Write::Delete { table: Table::Settings, key: KEY.into() })).await;
         }
     }
 
@@ -83,8 +78,8 @@ impl Sharing {
     }
 
     /// Sharing itself does not wait for a disk that hangs.
-    async fn keep(&self, write: Write) {
-        let error = match self.store.commit(vec![write]) {
+    async fn keep(&self, write: Result<Write, CommitError>) {
+        let error = match write.and_then(|write| self.store.commit(vec![write])) {
             Ok(receipt) => match timeout(LAN_SHARE_WAIT, receipt).await {
                 Ok(Ok(Ok(_))) => return,
                 Ok(Ok(Err(error))) => error.to_string(),

@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
+use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -111,6 +112,17 @@ pub enum Write {
     },
 }
 
+impl Write {
+    /// Puts a row whose value is JSON.
+    ///
+    /// # Errors
+    /// [`CommitError::Unwritable`] for what JSON cannot say.
+    pub fn put_json(table: Table, key: Bytes, value: &impl Serialize) -> Result<Self, CommitError> {
+        let value = serde_json::to_vec(value).map_err(|error| CommitError::Unwritable(error.to_string()))?;
+        Ok(Self::Put { table, key, value: value.into() })
+    }
+}
+
 /// A finished commit: it is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
@@ -150,6 +162,9 @@ pub enum CommitError {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+    /// A row cannot be put into bytes; nothing was tried.
+    #[error("it cannot be written down: {0}")]
+    Unwritable(String),
 }
 
 /// Why something could not be read.

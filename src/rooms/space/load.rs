@@ -52,7 +52,7 @@ pub(super) fn load(
     match store.commit(Vec::new()) {
         Ok(behind) => drop(behind.blocking_recv()),
         Err(CommitError::Disk(_)) => {}
-        Err(error @ (CommitError::Busy | CommitError::Closed)) => {
+        Err(error @ (CommitError::Busy | CommitError::Closed | CommitError::Unwritable(_))) => {
             return Err(SpaceError::Unreadable(error.to_string()));
         }
     }
