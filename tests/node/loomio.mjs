@@ -8,7 +8,8 @@ const clients = new Map()
 
 class Client {
   constructor ({ url, query, version, transports }) {
-    Object.assign(this, { heard: [], ids: [], recovered: [], upgrades: [], refused: [] })
+    Object.assign(this, { heard: [], ids: [], recovered: [], upgrades: [], refused: [], story: [] })
+    const tell = (what) => this.story.push(`${Math.round(performance.now())} ${what}`)
     this.socket = versions[version ?? '4.8'](url, {
       ...(query ? { query } : {}), ...(transports ? { transports } : {}),
       forceNew: true, reconnectionDelay: 50, reconnectionDelayMax: 100
@@ -19,14 +20,24 @@ class Client {
       const { engine } = this.socket.io
       this.upgrades.push(engine.transport.name)
       engine.on('upgrade', transport => this.upgrades.push(transport.name))
+      tell(`connect ${engine.transport.name}`)
     })
-    this.socket.on('connect_error', error => this.refused.push(error.message))
+    this.socket.on('disconnect', reason => tell(`disconnect ${reason}`))
+    this.socket.on('connect_error', error => { this.refused.push(error.message); tell('refused') })
+    // What the library does below, for whoever reads why a test failed.
+    this.socket.io.on('open', () => {
+      const { engine } = this.socket.io
+      tell(`open ${engine.transport.name}`)
+      engine.on('upgrading', () => tell('upgrading'))
+      engine.on('upgrade', () => tell('upgrade'))
+      engine.on('upgradeError', error => tell(`upgradeError ${error.message}, ${engine.transport.readyState}`))
+    })
     for (const name of ['records', 'notice']) this.socket.on(name, (...all) => this.heard.push([name, ...all]))
   }
 
   state () {
-    const { heard, ids, recovered, upgrades, refused } = this
-    return { connected: this.socket.connected, heard, ids, recovered, upgrades, refused }
+    const { heard, ids, recovered, upgrades, refused, story } = this
+    return { connected: this.socket.connected, heard, ids, recovered, upgrades, refused, story }
   }
 }
 

@@ -63,7 +63,7 @@ fn some_room(dice: &mut Dice) -> String {
     match dice.below(200) {
         0 => "notice".to_owned(),
         // Nobody but a sleeper hears what is for a sleeper.
-        1..20 => format!("user-{}", SLEEPERS + dice.below(READERS + STOCK - SLEEPERS)),
+        1..20 => format!("user-{}", SLEEPERS + dice.below(READERS + STOCK.len() - SLEEPERS)),
         _ => format!("group-{}", dice.below(GROUPS)),
     }
 }
