@@ -166,9 +166,9 @@ impl Server {
             forum,
             auth,
             door,
-            share: config.share || network.was_interrupted(),
             network,
             followers,
+            share: config.share,
         })
     }
 
@@ -219,6 +219,10 @@ impl Server {
             }
         };
         tracing::info!("stopping");
+        if result.is_ok() {
+            // At once: a stop may be cut short. Whoever fell did not end it.
+            drop(self.store.commit(vec![sharing::forget()]));
+        }
         let (door, rooms, sio, forum) = (self.door, self.rooms, self.sio, self.forum);
         let (store, bus) = (self.store, self.bus);
         let goodbye = async {

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::desk::{Standing, Wishes};
 use super::sharing::Sharing;
-use crate::config::limits::LAN_INTERFACE_CHECK;
+use crate::clock::Stopwatch;
+use crate::config::limits::{LAN_INTERFACE_CHECK, SHARING_NETWORK_WAIT};
 use crate::faces::door::{Door, Names};
 use crate::lan::{self, Announce, AnnounceOptions};
 
@@ -23,6 +24,10 @@ pub(super) struct Network {
     first: SocketAddr,
     wishes: Wishes,
     sharing: Sharing,
+    /// Sharing was interrupted: since when the network is waited for that it was on.
+    awaited: Option<Stopwatch>,
+    /// It goes on, without anybody's new wish.
+    resumed: bool,
     listeners: HashMap<IpAddr, CancellationToken>,
     announce: Option<Announce>,
     host: Option<watch::Receiver<String>>,
@@ -35,46 +40,54 @@ impl Network {
         first: SocketAddr,
         (wishes, sharing): (Wishes, Sharing),
     ) -> Self {
-        Self { door, names, first, wishes, sharing, listeners: HashMap::new(), announce: None, host: None }
-    }
-
-    /// Whether sharing was interrupted, and is to go on.
-    pub(super) fn was_interrupted(&self) -> bool {
-        let was_interrupted = self.sharing.was_interrupted(&here());
-        if was_interrupted {
-            tracing::info!("sharing was interrupted, and goes on");
-        }
-        was_interrupted
+        let awaited = sharing.was_interrupted().then(Stopwatch::start);
+        let (listeners, announce, host, resumed) = (HashMap::new(), None, None, false);
+        Self { door, names, first, wishes, sharing, awaited, resumed, listeners, announce, host }
     }
 
     pub(super) async fn run(mut self, ending: CancellationToken) {
         loop {
-            let on = *self.wishes.share.borrow_and_update();
+            self.look_for_the_old_network();
+            let on = *self.wishes.share.borrow_and_update() || self.resumed;
             if on {
-                self.open().await
+                self.open().await;
+                self.sharing.goes_on(here().first().copied());
             } else {
-                self.close().await
+                self.close().await;
+                if self.awaited.is_none() {
+                    self.sharing.ended().await;
+                }
             }
             self.tell(on);
-            if on {
-                self.sharing.goes_on(here()).await;
-            } else {
-                self.sharing.ended().await;
-            }
             tokio::select! {
                 () = ending.cancelled() => break,
-                wish = self.wishes.share.changed() => if wish.is_err() { break },
+                wish = self.wishes.share.changed() => {
+                    if wish.is_err() { break }
+                    (self.awaited, self.resumed) = (None, false);
+                }
                 renamed = self.wishes.name.changed() => {
                     if renamed.is_err() { break }
                     // The next round announces the new name.
                     self.say_goodbye().await;
                 }
                 () = host_changed(&mut self.host) => {}
-                () = tokio::time::sleep(LAN_INTERFACE_CHECK), if on => {}
+                () = tokio::time::sleep(LAN_INTERFACE_CHECK), if on || self.sharing.is_noted() => {}
             }
         }
         self.close().await;
-        self.sharing.ended().await;
+    }
+
+    /// Sharing that was interrupted goes on once the computer has its old address, which after a start may take a
+    /// while.
+    fn look_for_the_old_network(&mut self) {
+        let Some(since) = self.awaited else { return };
+        self.resumed = self.sharing.was_under(here().first().copied());
+        if self.resumed {
+            tracing::info!("sharing was interrupted, and goes on");
+        }
+        if self.resumed || since.elapsed() > SHARING_NETWORK_WAIT {
+            self.awaited = None;
+        }
     }
 
     async fn open(&mut self) {
@@ -163,7 +176,7 @@ impl Network {
     }
 }
 
-/// This computer's addresses on the office's network.
+/// This computer's addresses on the office's network, the main one first.
 fn here() -> Vec<IpAddr> {
     lan::addresses().into_iter().map(|address| address.ip).collect()
 }

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::config::limits::{LAN_SHARE_WAIT, SHARING_NOTED_EVERY, SHARING_RESUMED_WITHIN};
-use crate::store::{CommitError, Store, Table, Write};
+use crate::config::limits::{SHARING_END_WAIT, SHARING_NOTED_EVERY, SHARING_RESUMED_WITHIN};
+use crate::store::{Store, Table, Write};
 
 /// The row of [`Table::Settings`].
 const KEY: &[u8] = b"sharing";
@@ -21,15 +21,15 @@ const KEY: &[u8] = b"sharing";
 pub(super) struct Sharing {
     store: Store,
     clock: Clock,
-    /// What the disk has; nothing when that was not read yet or is nothing.
-    kept: Option<Noted>,
+    /// What the disk may have.
+    noted: Option<Noted>,
 }
 
-/// When and where the office was shared last.
+/// When the office was shared last, and under which main address.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Noted {
     at_ms: u64,
-    addresses: Vec<IpAddr>,
+    address: IpAddr,
 }
 
 impl Sharing {
@@ -38,58 +38,63 @@ impl Sharing {
             tracing::warn!(%error, "whether the office was shared is not known");
             None
         });
-        let kept = row.and_then(|row| serde_json::from_slice(&row).ok());
-        Self { store, clock, kept }
+        let noted = row.and_then(|row| serde_json::from_slice(&row).ok());
+        Self { store, clock, noted }
     }
 
-    /// Whether it was on not long ago, nobody ended it, and this computer has one of the addresses it had then: in
-    /// another network nobody asked for it.
-    pub(super) fn was_interrupted(&self, here: &[IpAddr]) -> bool {
-        self.kept.as_ref().is_some_and(|noted| {
-            self.since(noted) <= SHARING_RESUMED_WITHIN
-                && noted.addresses.iter().any(|address| here.contains(address))
-        })
+    /// Whether it was on not long ago, and nobody ended it.
+    pub(super) fn was_interrupted(&self) -> bool {
+        self.noted.as_ref().is_some_and(|noted| self.is_within(noted, SHARING_RESUMED_WITHIN))
     }
 
-    /// It is on, under these addresses.
-    pub(super) async fn goes_on(&mut self, addresses: Vec<IpAddr>) {
-        let is_noted = self
-            .kept
-            .as_ref()
-            .is_some_and(|noted| noted.addresses == addresses && self.since(noted) < SHARING_NOTED_EVERY);
-        if is_noted || addresses.is_empty() {
+    /// Whether it was under this main address: under another one nobody asked for it.
+    pub(super) fn was_under(&self, main: Option<IpAddr>) -> bool {
+        self.noted.as_ref().is_some_and(|noted| Some(noted.address) == main)
+    }
+
+    /// It is on, under this main address. The disk is not waited for: what it does not take is not resumed.
+    pub(super) fn goes_on(&mut self, main: Option<IpAddr>) {
+        let Some(address) = main else { return };
+        let is_noted = |noted: &Noted| noted.address == address && self.is_within(noted, SHARING_NOTED_EVERY);
+        if self.noted.as_ref().is_some_and(is_noted) {
             return;
         }
-        let noted = Noted { at_ms: self.clock.now_ms(), addresses };
-        self.keep(Write::put_json(Table::Settings, KEY.into(), &noted)).await;
-        // Also when the disk does not take it: it is noted again in time, and not with every look.
-        self.kept = Some(noted);
+        let noted = Noted { at_ms: self.clock.now_ms(), address };
+        let put = Write::put_json(Table::Settings, KEY.into(), &noted);
+        if let Err(error) = put.and_then(|put| self.store.commit(vec![put])) {
+            tracing::warn!(%error, "that the office is shared was not noted");
+        }
+        self.noted = Some(noted);
     }
 
-    /// Somebody ended it.
+    /// Whether the disk may say that it is on.
+    pub(super) fn is_noted(&self) -> bool {
+        self.noted.is_some()
+    }
+
+    /// Somebody ended it. Waits a bounded time for the disk; until that has it, [`Sharing::is_noted`] stays so.
     pub(super) async fn ended(&mut self) {
-        if self.kept.take().is_some() {
-            self.keep(Ok(Write::Delete { table: Table::Settings, key: KEY.into() })).await;
+        if self.noted.is_none() {
+            return;
+        }
+        let Ok(receipt) = self.store.commit(vec![forget()]) else { return };
+        if matches!(timeout(SHARING_END_WAIT, receipt).await, Ok(Ok(Ok(_)))) {
+            self.noted = None;
+        } else {
+            tracing::warn!("that sharing ended is not on disk yet; it is tried again");
         }
     }
 
-    fn since(&self, noted: &Noted) -> Duration {
-        Duration::from_millis(self.clock.now_ms().saturating_sub(noted.at_ms))
+    /// A note from the future is of a clock that was wrong, then or now.
+    fn is_within(&self, noted: &Noted, span: Duration) -> bool {
+        let age_ms = self.clock.now_ms().checked_sub(noted.at_ms);
+        age_ms.is_some_and(|age_ms| Duration::from_millis(age_ms) <= span)
     }
+}
 
-    /// Sharing itself does not wait for a disk that hangs.
-    async fn keep(&self, write: Result<Write, CommitError>) {
-        let error = match write.and_then(|write| self.store.commit(vec![write])) {
-            Ok(receipt) => match timeout(LAN_SHARE_WAIT, receipt).await {
-                Ok(Ok(Ok(_))) => return,
-                Ok(Ok(Err(error))) => error.to_string(),
-                Ok(Err(_)) => "the store is closed".to_owned(),
-                Err(_) => "the disk takes too long".to_owned(),
-            },
-            Err(error) => error.to_string(),
-        };
-        tracing::warn!(error, "whether the office is shared was not saved");
-    }
+/// What takes the note away: for who stops the whole program, and does not wait.
+pub(super) fn forget() -> Write {
+    Write::Delete { table: Table::Settings, key: KEY.into() }
 }
 
 #[cfg(test)]
@@ -97,31 +102,50 @@ mod tests {
     use super::*;
     use crate::telemetry::Metrics;
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread")]
     async fn sharing_goes_on_where_it_was_interrupted_and_nowhere_else() {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::manual(1_000);
+        let clock = Clock::manual(1_000_000);
         let store = Store::open(folder.path(), &clock, &Metrics::new()).unwrap();
-        let [office, other]: [IpAddr; 2] = ["192.168.1.20", "10.0.0.7"].map(|ip| ip.parse().unwrap());
-        let again = || Sharing::new(store.clone(), clock.clone());
-        assert!(!again().was_interrupted(&[office]), "nobody shared yet");
+        let [office, other]: [Option<IpAddr>; 2] = ["192.168.1.20", "10.0.0.7"].map(|ip| ip.parse().ok());
+        let again = |clock: &Clock| {
+            // Behind what was handed over before.
+            let behind = store.commit(Vec::new()).unwrap();
+            tokio::task::block_in_place(|| behind.blocking_recv()).unwrap().unwrap();
+            Sharing::new(store.clone(), clock.clone())
+        };
+        assert!(!again(&clock).was_interrupted(), "nobody shared yet");
 
-        let mut sharing = again();
-        sharing.goes_on(vec![office]).await;
-        assert!(again().was_interrupted(&[other, office]));
-        assert!(!again().was_interrupted(&[other]), "in another network");
-        assert!(!again().was_interrupted(&[]));
+        let mut sharing = again(&clock);
+        sharing.goes_on(None);
+        assert!(!again(&clock).was_interrupted(), "without a network there is nothing to go on");
+        sharing.goes_on(office);
+        let found = again(&clock);
+        assert!(found.was_interrupted() && found.was_under(office));
+        assert!(!found.was_under(other) && !found.was_under(None), "in another network");
+        assert!(!again(&Clock::manual(1)).was_interrupted(), "the clock went back");
 
         clock.advance(SHARING_RESUMED_WITHIN + Duration::from_millis(1));
-        assert!(!again().was_interrupted(&[office]), "too long ago");
-        sharing.goes_on(vec![office]).await;
-        assert!(again().was_interrupted(&[office]), "noted again in time");
+        assert!(!again(&clock).was_interrupted(), "too long ago");
+        sharing.goes_on(office);
+        assert!(again(&clock).was_interrupted(), "noted again in time");
 
+        again(&clock).ended().await;
+        assert!(!again(&clock).was_interrupted(), "what another start left can be ended");
+        sharing.goes_on(other);
+        store.commit(vec![forget()]).unwrap();
+        assert!(!again(&clock).is_noted(), "the whole program was stopped");
+    }
+
+    #[tokio::test]
+    async fn an_end_that_the_disk_does_not_have_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(1_000_000);
+        let store = Store::open(folder.path(), &clock, &Metrics::new()).unwrap();
+        let mut sharing = Sharing::new(store.clone(), clock);
+        sharing.goes_on("192.168.1.20".parse().ok());
+        store.close();
         sharing.ended().await;
-        assert!(!again().was_interrupted(&[office]));
-        let mut stale = again();
-        stale.goes_on(vec![office]).await;
-        again().ended().await;
-        assert!(!again().was_interrupted(&[office]), "what another start left is ended as well");
+        assert!(sharing.is_noted());
     }
 }

@@ -150,7 +150,7 @@ pub enum StoreState {
     Faulty,
 }
 
-/// Why a commit was not acknowledged: all of its changes may be handed over again.
+/// Why a commit was not acknowledged: all of its changes may be handed over again, but for what cannot be written.
 #[derive(Debug, Clone, Error)]
 pub enum CommitError {
     /// The writer's queue is full: try again a little later.

@@ -85,9 +85,9 @@ async fn per_connect(server: &Server<'_>) -> Duration {
     // What is loaded once is not a connection's.
     let first = Ear::connect(server.port, &server.query).await.unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let cpu = server.process.cpu();
+    let cpu = server.process.cpu_closely();
     let ears = connect(server, CLIENTS).await;
-    let spent = server.process.cpu() - cpu;
+    let spent = server.process.cpu_closely().saturating_sub(cpu);
     drop((first, ears));
     spent / CLIENTS as u32
 }

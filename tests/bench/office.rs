@@ -107,6 +107,15 @@ pub(crate) trait Measured {
         spent(Path::new(&format!("/proc/{}", self.id())))
     }
 
+    /// The same in nanoseconds, of the threads that are there now: for short times. Ticks where nobody counts closer.
+    fn cpu_closely(&self) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).into_iter().flatten().flatten();
+        let counts = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
+        let spent = counts.filter_map(|counts| counts.split_whitespace().next()?.parse().ok());
+        let spent: Duration = spent.map(Duration::from_nanos).sum();
+        if spent.is_zero() { self.cpu() } else { spent }
+    }
+
     /// Processor time that one of its threads used so far; zero where it cannot be read.
     fn cpu_of(&self, thread: &str) -> Duration {
         let Ok(tasks) = std::fs::read_dir(format!("/proc/{}/task", self.id())) else { return Duration::ZERO };
@@ -116,24 +125,8 @@ pub(crate) trait Measured {
     }
 }
 
-/// What a process or a thread spent, by its folder: by the scheduler's nanoseconds where it counts them, otherwise by
-/// ticks of ten milliseconds.
+/// What a process or a thread spent, by its folder, in ticks of ten milliseconds.
 fn spent(folder: &Path) -> Duration {
-    let threads =
-        std::fs::read_dir(folder.join("task")).into_iter().flatten().flatten().map(|task| task.path());
-    let threads: Vec<_> = threads.collect();
-    let all = if threads.is_empty() { vec![folder.to_owned()] } else { threads };
-    let counted = all.iter().map(|thread| {
-        let counts = std::fs::read_to_string(thread.join("schedstat")).ok()?;
-        counts.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
-    });
-    match counted.sum::<Option<Duration>>() {
-        Some(spent) if !spent.is_zero() => spent,
-        _ => ticked(folder),
-    }
-}
-
-fn ticked(folder: &Path) -> Duration {
     let stat = std::fs::read_to_string(folder.join("stat")).unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or("");
     let ticks: u64 =

@@ -61,6 +61,35 @@ fn a_shared_office_is_found_opened_and_gone() {
 }
 
 #[test]
+fn an_office_that_fell_is_shared_again_once_its_network_is_back() {
+    let Some(network) = Network::new("fell") else { return };
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().to_str().unwrap();
+    let host = network.host('a');
+    let start = |share: &[&str]| {
+        let args = [&["serve", "--data", folder, "--listen", "127.0.0.1:3001"], share].concat();
+        let mut office = host.run(env!("CARGO_BIN_EXE_townhall"), &args, &[]);
+        office.hear("Townhall is ready", PATIENCE);
+        office
+    };
+    let open = || network.host('b').play("open", &[("URL_HOST", "10.77.1.1:3001"), ("AT", "10.77.1.1:3001")]);
+    let mut office = start(&["--share"]);
+    open().wait_for("answered 200");
+    std::thread::sleep(Duration::from_secs(1));
+    office.child.kill().unwrap();
+    office.child.wait().unwrap();
+
+    // The computer starts, and has no address yet.
+    ip(&["-n", &host.namespace, "addr", "del", "10.77.1.1/24", "dev", "lan0"]).unwrap();
+    let office = start(&[]);
+    std::thread::sleep(Duration::from_secs(3));
+    ip(&["-n", &host.namespace, "addr", "add", "10.77.1.1/24", "dev", "lan0"]).unwrap();
+    std::thread::sleep(Duration::from_secs(4));
+    open().wait_for("answered 200");
+    office.terminate();
+}
+
+#[test]
 fn two_offices_of_one_name_are_told_apart() {
     let Some(network) = Network::new("names") else { return };
     let mut first = network.host('a').play("announce", &[("ID", "first")]);

@@ -31,8 +31,12 @@ pub const WINDOW_AWAY_MAX_MS: u64 = 6 * 3600 * 1000;
 pub const LAN_SHARE_WAIT: Duration = Duration::from_secs(3);
 /// Sharing that was interrupted goes on at a start within this time: an accident, and not yesterday's meeting.
 pub const SHARING_RESUMED_WITHIN: Duration = Duration::from_secs(2 * 3600);
+/// A computer that starts has its network within this time, or sharing does not go on.
+pub const SHARING_NETWORK_WAIT: Duration = Duration::from_secs(180);
 /// That it is on is noted again this often.
 pub const SHARING_NOTED_EVERY: Duration = Duration::from_secs(600);
+/// Whoever ends it waits at most this long until the disk has that; it is tried again.
+pub const SHARING_END_WAIT: Duration = Duration::from_secs(1);
 /// Longest host label that we choose, in bytes; RFC 1035 allows 63, and a conflict appends `-2`, `-3`…
 pub const LAN_HOST_LABEL_MAX_BYTES: usize = 40;
 /// Addresses shown to the clerk: more than anybody reads, and a machine may have hundreds.

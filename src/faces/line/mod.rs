@@ -227,6 +227,7 @@ impl Line {
     pub(in crate::faces) async fn close(&mut self, why: Option<(u16, &'static str)>) {
         self.hold(true);
         poll_fn(|cx| {
+            // The answer to the handshake may not be out yet: a goodbye without it would be nonsense.
             self.go_on(cx);
             Poll::Ready(())
         })

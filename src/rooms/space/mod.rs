@@ -42,6 +42,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -222,13 +223,24 @@ impl Space {
     /// # Errors
     /// When the space or its rooms are full, or it has ended.
     pub async fn join(&self, join: Join) -> Result<Joined, SpaceError> {
-        let (reply, answer) = oneshot::channel();
-        let (kept, durable) = oneshot::channel();
+        let (reply, mut answer) = oneshot::channel();
+        let (kept, mut durable) = oneshot::channel();
         let join = Command::Join { join: Box::new(join), reply, kept };
         self.0.commands.send(join).await.map_err(|_| SpaceError::Ended)?;
         // This first: most are woken once.
-        let is_durable = matches!(timeout(SPACE_SESSION_WAIT, durable).await, Ok(Ok(true)));
-        let mut joined = answer.await.map_err(|_| SpaceError::Ended)??;
+        let mut told = timeout(SPACE_SESSION_WAIT, &mut durable).await;
+        let mut joined = match answer.try_recv() {
+            Err(TryRecvError::Empty) => {
+                let joined = answer.await.map_err(|_| SpaceError::Ended)?;
+                if told.is_err() {
+                    // It was the space that took so long: the disk's time begins now.
+                    told = timeout(SPACE_SESSION_WAIT, durable).await;
+                }
+                joined
+            }
+            answered => answered.map_err(|_| SpaceError::Ended)?,
+        }?;
+        let is_durable = matches!(told, Ok(Ok(true)));
         joined.missed.read_from(self);
         if !is_durable && !joined.recovered {
             // A promise that the disk does not keep is not given. Who came back has its old row.
