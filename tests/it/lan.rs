@@ -84,7 +84,6 @@ fn an_office_that_fell_is_shared_again_once_its_network_is_back() {
     let office = start(&[]);
     std::thread::sleep(Duration::from_secs(3));
     ip(&["-n", &host.namespace, "addr", "add", "10.77.1.1/24", "dev", "lan0"]).unwrap();
-    std::thread::sleep(Duration::from_secs(4));
     open().wait_for("answered 200");
     office.terminate();
 }
@@ -219,7 +218,15 @@ fn resolve(name: &str) -> IpAddr {
 
 /// What a browser sends when somebody types the address, and what it gets.
 fn open(at: SocketAddr, host: &str) -> String {
-    let mut stream = TcpStream::connect_timeout(&at, Duration::from_secs(5)).unwrap();
+    // It may just be opening.
+    let since = Stopwatch::start();
+    let mut stream = loop {
+        match TcpStream::connect_timeout(&at, Duration::from_secs(5)) {
+            Ok(stream) => break stream,
+            Err(error) => assert!(since.elapsed() < PATIENCE / 2, "{at}: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     write!(stream, "GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
