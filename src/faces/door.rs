@@ -26,7 +26,7 @@ use tower::ServiceExt;
 pub use guard::{Guard, Refusals, SESSION_COOKIE, session_token, stack};
 pub use names::Names;
 pub use seats::Seat;
-pub(in crate::faces) use stream::{DoorStream, Handed};
+pub(in crate::faces) use stream::{DoorStream, StreamParts};
 
 use super::{Caller, failure};
 use crate::config::limits::{ACCEPT_PAUSE, GOODBYE, HEADER_DEADLINE, HEADERS_MAX, REQUEST_HEAD_MAX_BYTES};

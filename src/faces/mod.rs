@@ -47,11 +47,11 @@ impl Caller {
         }
     }
 
-    /// Tells the door that whoever takes over this connection says something at once, so that the handshake's answer
-    /// goes out together with that: one segment instead of two, for every client that comes.
-    pub(crate) fn says_more(&self) {
+    /// Tells the door to hold the answer to the handshake until whoever takes over this connection says something,
+    /// which has to be at once: both go out together, one segment instead of two for every client that comes.
+    pub(crate) fn hold_answer(&self) {
         if let Some(seat) = &self.seat {
-            seat.will_say_more();
+            seat.hold_answer();
         }
     }
 }

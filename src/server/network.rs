@@ -46,9 +46,18 @@ impl Network {
     }
 
     pub(super) async fn run(mut self, ending: CancellationToken) {
+        // Whether somebody wished something since the last round, be it what was so before.
+        let mut decided = false;
         loop {
+            let (wished, has_changed) = {
+                let wish = self.wishes.share.borrow_and_update();
+                (*wish, wish.has_changed())
+            };
+            if decided || has_changed {
+                (self.awaited, self.resumed) = (None, false);
+            }
             self.look_for_the_old_network();
-            let on = *self.wishes.share.borrow_and_update() || self.resumed;
+            let on = wished || self.resumed;
             if on {
                 self.open().await;
                 self.sharing.goes_on(here().first().copied());
@@ -59,11 +68,12 @@ impl Network {
                 }
             }
             self.tell(on);
+            decided = false;
             tokio::select! {
                 () = ending.cancelled() => break,
                 wish = self.wishes.share.changed() => {
                     if wish.is_err() { break }
-                    (self.awaited, self.resumed) = (None, false);
+                    decided = true;
                 }
                 renamed = self.wishes.name.changed() => {
                     if renamed.is_err() { break }

@@ -106,6 +106,10 @@ async fn sharing_survives_a_kill_and_ends_with_a_stop() {
     eventually("shared again after a kill", async || is_shared(&office).await).await;
     let address = SocketAddr::new(lan::addresses()[0].ip, office.port());
     eventually("a colleague comes in", async || reachable(address).await).await;
+    office.admin().post("/api/v1/office/sharing", json!({ "on": false })).await;
+    assert!(!is_shared(&office).await, "what goes on by itself can be ended");
+    eventually("shut again", async || !reachable(address).await).await;
+    noted(&office).await;
     assert!(office.stop().success());
 
     let office = OfficeProcess::start(&data);

@@ -61,7 +61,7 @@ pub struct Seat {
     known: AtomicBool,
     silent: AtomicBool,
     permit: Mutex<Option<OwnedSemaphorePermit>>,
-    says_more: AtomicBool,
+    holds_answer: AtomicBool,
     pub(super) end: CancellationToken,
 }
 
@@ -147,7 +147,7 @@ impl Room {
             known: AtomicBool::new(false),
             silent: AtomicBool::new(true),
             permit: Mutex::new(None),
-            says_more: AtomicBool::new(false),
+            holds_answer: AtomicBool::new(false),
             end: end.clone(),
         }))
     }
@@ -225,13 +225,13 @@ impl Seat {
         self.permit().take();
     }
 
-    /// See [`crate::faces::Caller::says_more`].
-    pub(in crate::faces) fn will_say_more(&self) {
-        self.says_more.store(true, Ordering::Relaxed);
+    /// See [`crate::faces::Caller::hold_answer`].
+    pub(in crate::faces) fn hold_answer(&self) {
+        self.holds_answer.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn says_more(&self) -> bool {
-        self.says_more.load(Ordering::Relaxed)
+    pub(super) fn holds_answer(&self) -> bool {
+        self.holds_answer.load(Ordering::Relaxed)
     }
 
     /// Whether it is taken away.

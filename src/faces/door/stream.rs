@@ -28,13 +28,13 @@ pub(in crate::faces) struct DoorStream {
     tcp: TcpStream,
     end: End,
     stall: Option<Pin<Box<Sleep>>>,
-    /// The answer to a handshake, if whoever takes over says more at once.
+    /// The answer to a handshake, held for whoever takes over.
     unsaid: BytesMut,
     seat: Arc<Seat>,
 }
 
 /// What a WebSocket takes over.
-pub(in crate::faces) struct Handed {
+pub(in crate::faces) struct StreamParts {
     pub(in crate::faces) tcp: TcpStream,
     /// What ends it.
     pub(in crate::faces) end: End,
@@ -56,14 +56,14 @@ impl DoorStream {
     }
 
     /// For a WebSocket, which looks after its own writing.
-    pub(in crate::faces) fn hand_over(self) -> Handed {
+    pub(in crate::faces) fn hand_over(self) -> StreamParts {
         let Self { tcp, end, seat, unsaid, .. } = self;
-        Handed { tcp, end, seat, unsaid: unsaid.freeze() }
+        StreamParts { tcp, end, seat, unsaid: unsaid.freeze() }
     }
 
-    /// Keeps an answer that agrees to a handshake, when more is said at once; whether this is one.
+    /// Keeps an answer that agrees to a handshake, when it is to be held; whether this is one.
     fn keeps(&mut self, buf: &[u8]) -> bool {
-        let keeps = self.seat.says_more() && (!self.unsaid.is_empty() || buf.starts_with(SWITCHING));
+        let keeps = self.seat.holds_answer() && (!self.unsaid.is_empty() || buf.starts_with(SWITCHING));
         if keeps {
             self.unsaid.extend_from_slice(buf);
         }

@@ -12,7 +12,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::voice::Voice;
 use crate::config::limits::SOCKET_PIECES_AT_ONCE;
-use crate::faces::door::{DoorStream, Handed, Seat};
+use crate::faces::door::{DoorStream, Seat, StreamParts};
 
 /// A TCP stream that holds its seat.
 pub(super) struct Wire {
@@ -41,7 +41,7 @@ pub(super) struct Progress {
 
 impl Wire {
     pub(super) fn new(stream: DoorStream, allowance: usize) -> Self {
-        let Handed { tcp, end, seat, unsaid } = stream.hand_over();
+        let StreamParts { tcp, end, seat, unsaid } = stream.hand_over();
         let (ear, half) = tcp.into_split();
         let voice = Voice::new(half, unsaid);
         let (drained, held_up, watched) = (false, false, false);

@@ -106,7 +106,7 @@ impl Arrival {
     /// The first value of this name in the request's query.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
-        query::query(&self.query, name)
+        query::value(&self.query, name)
     }
 }
 

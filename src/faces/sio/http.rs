@@ -88,7 +88,7 @@ async fn route(
 ) -> Result<Response, Refusal> {
     let uri = parts.uri.clone();
     let asked =
-        |name: &str| query::query(uri.query().unwrap_or_default(), name).filter(|value| !value.is_empty());
+        |name: &str| query::value(uri.query().unwrap_or_default(), name).filter(|value| !value.is_empty());
     let transport = match asked("transport").as_deref() {
         Some("polling") => Transport::Polling,
         Some("websocket") => Transport::WebSocket,
@@ -131,7 +131,7 @@ async fn route(
     let session = floor.open(arrival, transport).ok_or(Refusal::Full)?;
     let hello = greeting(&session, false);
     session.signal(&Packet::Open(hello.get(1..).unwrap_or_default()));
-    caller.says_more();
+    caller.hold_answer();
     let caller = caller.clone();
     Ok(handshake.accept(None, ENGINE_PAYLOAD_MAX_BYTES, move |line| websocket::open(session, line, caller)))
 }

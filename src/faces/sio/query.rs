@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// The first value of this name in a query; `None` also when it cannot be read.
-pub(super) fn query<'a>(text: &'a str, name: &str) -> Option<Cow<'a, str>> {
+pub(super) fn value<'a>(text: &'a str, name: &str) -> Option<Cow<'a, str>> {
     text.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (plain(key)? == name).then(|| plain(value)).flatten()
@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn a_query_is_read_as_browsers_write_it() {
         let text = "EIO=4&channel_token=a%20b%2Bc+d&empty=&bad=%zz&cut=%4&t=%C3%A9&EIO=3&bare";
-        for (name, value) in [
+        for (name, wanted) in [
             ("EIO", Some("4")),
             ("channel_token", Some("a b+c d")),
             ("empty", Some("")),
@@ -47,7 +47,7 @@ mod tests {
             ("bare", Some("")),
             ("none", None),
         ] {
-            assert_eq!(query(text, name).as_deref(), value, "{name}");
+            assert_eq!(value(text, name).as_deref(), wanted, "{name}");
         }
     }
 }
