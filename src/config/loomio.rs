@@ -18,6 +18,7 @@ pub(super) struct Written {
     open_drafts: Option<bool>,
     visitors: Option<bool>,
     keep_rooms: Option<bool>,
+    bots: Option<bool>,
     groups: Option<Vec<u64>>,
     token_life_s: Option<u64>,
 }
@@ -35,6 +36,8 @@ pub struct Loomio {
     pub visitors: bool,
     /// Whether a socket stays in the rooms it came into, whatever becomes of the membership (compatibility).
     pub keep_rooms: bool,
+    /// Whether this office speaks for the bots: of several behind one Redis, one does.
+    pub bots: bool,
     /// The groups of everybody in an office that stands alone.
     pub groups: Vec<u64>,
     /// How long a channel token is known without being asked for again.
@@ -49,6 +52,7 @@ impl Default for Loomio {
             open_drafts: false,
             visitors: false,
             keep_rooms: false,
+            bots: true,
             groups: vec![1],
             token_life: limits::CHANNEL_TOKEN_LIFE,
         }
@@ -85,6 +89,7 @@ pub(super) fn resolve(
         open_drafts: written.open_drafts.unwrap_or(defaults.open_drafts),
         visitors: written.visitors.unwrap_or(defaults.visitors),
         keep_rooms: written.keep_rooms.unwrap_or(defaults.keep_rooms),
+        bots: written.bots.unwrap_or(defaults.bots),
         groups,
         token_life,
     })

@@ -46,6 +46,10 @@ pub const CHANNEL_TOKEN_LIFE: Duration = Duration::from_secs(1_800);
 pub const BOTS_MAX: usize = 64;
 /// Messages on their way to homeservers at once; more are dropped, counted.
 pub const BOT_MESSAGES_WAITING_MAX: usize = 256;
+/// Of them to one homeserver: a silent one leaves room for the others' messages.
+pub const BOT_MESSAGES_PER_SERVER_WAITING_MAX: usize = 128;
+/// Publications to bots whose ids are remembered: a back end that got no answer tries again within seconds.
+pub const BOT_IDS_MAX: usize = 1_024;
 /// Messages on their way to one homeserver at once: one that hangs leaves the others their turn.
 pub const BOT_MESSAGES_PER_SERVER_MAX: usize = 2;
 /// One call to a homeserver is answered within this time…

@@ -3,7 +3,7 @@
 //! Owns the two forms (Loomio's channel server), one client for each configuration, and that nothing of it is felt
 //! anywhere else: no bad message, no homeserver that is down or slow.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
@@ -15,7 +15,8 @@ use super::matrix::{Bot, Config};
 use super::plain::plain;
 use crate::clock::Clock;
 use crate::config::limits::{
-    BOT_MESSAGE_LIFE, BOT_MESSAGES_PER_SERVER_MAX, BOT_MESSAGES_WAITING_MAX, BOTS_MAX,
+    BOT_IDS_MAX, BOT_MESSAGE_LIFE, BOT_MESSAGES_PER_SERVER_MAX, BOT_MESSAGES_PER_SERVER_WAITING_MAX,
+    BOT_MESSAGES_WAITING_MAX, BOTS_MAX,
 };
 use crate::outbound::Outbound;
 use crate::telemetry::{Metrics, Reason};
@@ -39,9 +40,11 @@ struct Inner {
 #[derive(Default)]
 struct Known {
     bots: HashMap<[u8; 32], (Arc<Bot>, u64)>,
-    /// Turns at each homeserver that is spoken to now.
+    /// Turns at each homeserver that is spoken to now; whoever waits there holds them.
     turns: HashMap<String, Arc<Semaphore>>,
     uses: u64,
+    /// The ids of the last publications that had one.
+    ids: VecDeque<Box<str>>,
 }
 
 #[derive(Deserialize)]
@@ -70,8 +73,9 @@ impl Bots {
         Self(Arc::new(Inner { outbound, clock, metrics, known: Mutex::default(), waiting }))
     }
 
-    /// Something was published on a channel of bots. Returns at once; call it inside a runtime.
-    pub fn heard(&self, channel: &str, message: &[u8]) {
+    /// Something was published on a channel of bots. The same `id` again says nothing more. Returns at once; call it
+    /// inside a runtime.
+    pub fn heard(&self, channel: &str, message: &[u8], id: Option<&str>) {
         let read = match channel.strip_prefix(CHATBOT) {
             Some("test") => serde_json::from_slice(message).map(|Test { config, message }| {
                 (config, false, json!({ "msgtype": "m.notice", "body": message }))
@@ -89,11 +93,15 @@ impl Bots {
             self.0.metrics.refuse("chatbot");
             return self.count("not_understood");
         };
-        let Ok(place) = self.0.waiting.clone().try_acquire_owned() else {
+        let (place, turns) = (self.0.waiting.clone().try_acquire_owned(), self.turns(&config.server));
+        let (Ok(place), Some(turns)) = (place, turns) else {
             tracing::warn!(?channel, "too many messages wait for bots; this one was dropped");
             return self.count("too_many");
         };
-        let (room, turns) = (config.channel.clone(), self.turns(&config.server));
+        if id.is_some_and(|id| !self.is_new(id)) {
+            return self.count("repeated");
+        }
+        let room = config.channel.clone();
         let bot = if keep { self.bot(config) } else { Arc::new(self.make(config)) };
         let bots = self.clone();
         // Tasks begin in any order: which message comes next is settled here.
@@ -121,12 +129,27 @@ impl Bots {
         });
     }
 
-    /// The turns at a homeserver; those that nobody waits for are forgotten.
-    fn turns(&self, server: &str) -> Arc<Semaphore> {
+    /// The turns at a homeserver; those that nobody waits for are forgotten. `None`: too many wait for them, and one
+    /// homeserver that is silent leaves room for the messages to the others.
+    fn turns(&self, server: &str) -> Option<Arc<Semaphore>> {
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.turns.retain(|_, turns| Arc::strong_count(turns) > 1);
         let fresh = || Arc::new(Semaphore::new(BOT_MESSAGES_PER_SERVER_MAX));
-        known.turns.entry(server.to_owned()).or_insert_with(fresh).clone()
+        let turns = known.turns.entry(server.to_owned()).or_insert_with(fresh);
+        (Arc::strong_count(turns) <= BOT_MESSAGES_PER_SERVER_WAITING_MAX).then(|| Arc::clone(turns))
+    }
+
+    /// Whether this id was not seen lately; it is, then.
+    fn is_new(&self, id: &str) -> bool {
+        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.ids.iter().any(|seen| **seen == *id) {
+            return false;
+        }
+        known.ids.push_back(id.into());
+        if known.ids.len() > BOT_IDS_MAX {
+            known.ids.pop_front();
+        }
+        true
     }
 
     /// The one bot of a configuration; the one that was silent longest gives way.

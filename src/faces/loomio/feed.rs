@@ -18,8 +18,10 @@ const RECORDS: &str = "/records";
 const SYSTEM_NOTICE: &str = "/system_notice";
 
 /// The channels that are listened to.
-pub(super) fn patterns() -> [Pattern; 3] {
-    [Pattern::channel(RECORDS), Pattern::channel(SYSTEM_NOTICE), Pattern::prefix(CHATBOT)]
+pub(super) fn patterns(bots: bool) -> Vec<Pattern> {
+    let mut patterns = vec![Pattern::channel(RECORDS), Pattern::channel(SYSTEM_NOTICE)];
+    patterns.extend(bots.then(|| Pattern::prefix(CHATBOT)));
+    patterns
 }
 
 /// Hands on what is published.
@@ -32,8 +34,8 @@ pub(super) struct Feed {
 impl Consumer for Feed {
     fn begin<'a>(&'a self, message: &'a Message, id: Option<&'a str>) -> Beginning<'a> {
         Box::pin(async move {
-            let say = match self.understood(message) {
-                Ok(Some(say)) => Say { id: id.map(str::to_owned), ..say },
+            let say = match self.understood(message, id) {
+                Ok(Some(say)) => say,
                 other => return Begun::done(other.map(drop)),
             };
             let (begun, metrics) = (self.space.begin_to_say(say).await, self.metrics.clone());
@@ -56,7 +58,7 @@ impl Feed {
     }
 
     /// What is to be said, if anything.
-    fn understood(&self, message: &Message) -> Result<Option<Say>, Undelivered> {
+    fn understood(&self, message: &Message, id: Option<&str>) -> Result<Option<Say>, Undelivered> {
         let (to, name) = match &*message.channel {
             RECORDS => match room(&message.body) {
                 Ok(Some(room)) => (vec![room], "records"),
@@ -72,7 +74,7 @@ impl Feed {
                 Err(why) => return Err(self.refused(SYSTEM_NOTICE, why)),
             },
             other => {
-                self.bots.heard(other, &message.body);
+                self.bots.heard(other, &message.body, id);
                 return Ok(None);
             }
         };
@@ -83,7 +85,7 @@ impl Feed {
             body: message.body.clone(),
             attachments: Vec::new(),
             keep: true,
-            id: None,
+            id: id.map(str::to_owned),
         }))
     }
 }

@@ -4,6 +4,7 @@
 //! from. Nothing here is ever logged but the room's name and what went wrong.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, oneshot};
@@ -152,7 +153,9 @@ impl Bot {
         for left in (0..MATRIX_TRIES).rev() {
             let (error, wait) = match self.outbound.ask(self.request(method, path, body)?).await {
                 Ok(answer) if (200..300).contains(&answer.status) => return Ok(answer),
-                Ok(answer) => (MatrixError::Status(answer.status), answer.retry_after),
+                Ok(answer) => {
+                    (MatrixError::Status(answer.status), answer.retry_after.or_else(|| asked_wait(&answer)))
+                }
                 Err(error) => (error.into(), None),
             };
             if left == 0 || !passes(error) {
@@ -188,6 +191,15 @@ fn passes(error: MatrixError) -> bool {
         MatrixError::Outbound(_) => true,
         MatrixError::Config | MatrixError::NoRoom => false,
     }
+}
+
+/// How long the homeserver asks to wait, in the form that came before the header (Client-Server API, Rate limiting).
+fn asked_wait(answer: &Answer) -> Option<Duration> {
+    if answer.status != 429 {
+        return None;
+    }
+    let answer: Value = serde_json::from_slice(&answer.body).ok()?;
+    answer["retry_after_ms"].as_u64().map(Duration::from_millis)
 }
 
 fn room_id(answer: &Answer) -> Option<String> {

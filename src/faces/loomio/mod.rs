@@ -92,7 +92,7 @@ impl LoomioChannels {
         let part = &self.0;
         let _ = part.open.set(Channels::new(part.face.clone(), space.clone()));
         let feed = feed::consumer(space.clone(), part.bots.clone(), part.face.metrics.clone());
-        part.face.bus.consume(&feed::patterns(), feed)
+        part.face.bus.consume(&feed::patterns(part.face.options.bots), feed)
     }
 
     /// Looks after memberships, for ever.

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::clock::Stopwatch;
+use crate::config::limits::MATRIX_PAUSE;
 
 type Calls = Arc<Mutex<Vec<(String, String, String)>>>;
 
@@ -36,7 +37,8 @@ async fn answer(State(server): State<Homeserver>, request: Request) -> Response 
     if path.contains("slow") {
         tokio::time::sleep(Duration::from_secs(30)).await;
     }
-    (status, axum::Json(json!({ "room_id": "!room:hs", "event_id": "$e" }))).into_response()
+    (status, axum::Json(json!({ "room_id": "!room:hs", "event_id": "$e", "retry_after_ms": 1 })))
+        .into_response()
 }
 
 async fn homeserver(says: fn(&str, usize) -> StatusCode) -> (SocketAddr, Calls) {
@@ -68,7 +70,7 @@ fn config(at: SocketAddr, channel: &str) -> Value {
 
 fn publish(bots: &Bots, at: SocketAddr, channel: &str, html: &str) {
     let message = json!({ "config": config(at, channel), "payload": { "html": html } });
-    bots.heard("chatbot/publish", message.to_string().as_bytes());
+    bots.heard("chatbot/publish", message.to_string().as_bytes(), None);
 }
 
 #[tokio::test]
@@ -77,7 +79,7 @@ async fn both_forms_reach_the_room_by_alias_and_by_id() {
     let bots = bots();
     let mut test = config(at, "#town:hs");
     test["message"] = "It works".into();
-    bots.heard("chatbot/test", test.to_string().as_bytes());
+    bots.heard("chatbot/test", test.to_string().as_bytes(), None);
     count(&bots, "sent", 1).await;
     let first: Vec<_> = std::mem::take(&mut calls.lock().unwrap());
     let what: Vec<_> = first.iter().map(|(method, path, _)| format!("{method} {path}")).collect();
@@ -184,11 +186,11 @@ async fn what_cannot_be_sent_is_dropped_and_disturbs_nobody() {
     let rubbish: &[&[u8]] =
         &[b"", b"not json", b"null", b"[]", b"{}", b"{\"config\":null}", b"\xff\xfe", b"7"];
     for message in rubbish {
-        bots.heard("chatbot/publish", message);
-        bots.heard("chatbot/test", message);
+        bots.heard("chatbot/publish", message, None);
+        bots.heard("chatbot/test", message, None);
     }
-    bots.heard("chatbot/publish", json!({ "payload": { "html": "x" } }).to_string().as_bytes());
-    bots.heard("chatbot/other", b"{}");
+    bots.heard("chatbot/publish", json!({ "payload": { "html": "x" } }).to_string().as_bytes(), None);
+    bots.heard("chatbot/other", b"{}", None);
     count(&bots, "not_understood", 17).await;
     count(&bots, "other_channel", 1).await;
     // Nobody there, somewhere forbidden, and a homeserver that says no.
@@ -210,7 +212,7 @@ async fn what_cannot_be_sent_is_dropped_and_disturbs_nobody() {
 async fn bots_and_messages_in_flight_are_bounded() {
     let (slow, _) = homeserver(|_, _| StatusCode::OK).await;
     let bots = bots();
-    for number in 0..BOT_MESSAGES_WAITING_MAX + 5 {
+    for number in 0..BOT_MESSAGES_PER_SERVER_WAITING_MAX + 5 {
         publish(&bots, slow, &format!("!slow{number}:hs"), "x");
     }
     count(&bots, "too_many", 5).await;
@@ -231,4 +233,47 @@ async fn a_homeserver_that_hangs_does_not_keep_bots_from_another() {
     count(&bots, "sent", 1).await;
     assert!(watch.elapsed() < Duration::from_secs(3), "{:?}", watch.elapsed());
     assert!(bots.0.known.lock().unwrap().turns.len() <= 2);
+}
+
+#[tokio::test]
+async fn the_same_publication_again_is_said_once() {
+    let (at, calls) = homeserver(|_, _| StatusCode::OK).await;
+    let bots = bots();
+    let message = json!({ "config": config(at, "!a:hs"), "payload": { "html": "x" } }).to_string();
+    for id in [Some("1"), Some("1"), Some("2"), None, None] {
+        bots.heard("chatbot/publish", message.as_bytes(), id);
+    }
+    count(&bots, "sent", 4).await;
+    count(&bots, "repeated", 1).await;
+    let said = calls.lock().unwrap().iter().filter(|(method, ..)| method == "PUT").count();
+    assert_eq!(said, 4);
+}
+
+#[tokio::test]
+async fn a_silent_homeserver_leaves_room_for_the_messages_to_others() {
+    let (silent, _) = homeserver(|_, _| StatusCode::OK).await;
+    let (well, calls) = homeserver(|_, _| StatusCode::OK).await;
+    let bots = bots();
+    for number in 0..BOT_MESSAGES_WAITING_MAX {
+        publish(&bots, silent, &format!("!slow{number}:hs"), "x");
+    }
+    publish(&bots, well, "!a:hs", "heard");
+    count(&bots, "sent", 1).await;
+    count(&bots, "too_many", (BOT_MESSAGES_WAITING_MAX - BOT_MESSAGES_PER_SERVER_WAITING_MAX) as u64).await;
+    assert!(calls.lock().unwrap().iter().any(|(.., body)| body.contains("heard")));
+}
+
+#[tokio::test]
+async fn a_homeserver_that_says_how_long_to_wait_is_waited_for_so_long() {
+    let (at, calls) = homeserver(|_, turn| match turn {
+        2..=4 => StatusCode::TOO_MANY_REQUESTS,
+        _ => StatusCode::OK,
+    })
+    .await;
+    let bots = bots();
+    let watch = Stopwatch::start();
+    publish(&bots, at, "!room:hs", "x");
+    count(&bots, "sent", 1).await;
+    assert!(watch.elapsed() < 3 * MATRIX_PAUSE, "{:?}: it asked for a moment only", watch.elapsed());
+    assert_eq!(calls.lock().unwrap().len(), 5);
 }
