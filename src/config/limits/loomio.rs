@@ -71,5 +71,7 @@ pub const BOT_HTML_NESTING_MAX: usize = 16;
 pub const LOOMIO_MEMBER_GROUPS_MAX: usize = SPACE_ROOMS_PER_MEMBER_MAX - 2;
 /// Whoever lost access to the office has left the rooms within this time.
 pub const CHANNEL_GRANT_TICK: Duration = Duration::from_secs(1);
-/// Every so many of these ticks, what stands behind each token is looked at again.
-pub const CHANNEL_WATCH_TICKS: u32 = 5;
+/// What stands behind each token is looked at again this often…
+pub const CHANNEL_WATCH_INTERVAL: Duration = Duration::from_secs(5);
+/// …for so many tokens at once.
+pub const CHANNEL_LOOKS_AT_ONCE_MAX: usize = 16;

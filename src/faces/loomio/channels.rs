@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 
 use super::LoomioFace;
 use super::standing::{NOTICE, Standing};
 use crate::auth::Grant;
-use crate::config::limits::{CHANNEL_GRANT_TICK, CHANNEL_WATCH_TICKS};
+use crate::config::limits::{CHANNEL_GRANT_TICK, CHANNEL_LOOKS_AT_ONCE_MAX, CHANNEL_WATCH_INTERVAL};
 use crate::faces::sio::{Accepted, Dialect, Hello, Later, Peer, Reason, Refused, Said};
 use crate::rooms::space::{MemberId, OldRooms, Room, Space};
 
@@ -23,6 +24,8 @@ pub(super) struct Channels {
     face: LoomioFace,
     space: Space,
     here: Mutex<HashMap<Arc<str>, Watched>>,
+    /// Whoever holds it has members moved.
+    moving: tokio::sync::Mutex<()>,
 }
 
 /// A token that somebody is here with.
@@ -139,7 +142,7 @@ impl Dialect for Channels {
 
 impl Channels {
     pub(super) fn new(face: LoomioFace, space: Space) -> Self {
-        Self { face, space, here: Mutex::default() }
+        Self { face, space, here: Mutex::default(), moving: tokio::sync::Mutex::default() }
     }
 
     async fn accept(&self, token: &str, local: bool) -> Accepted {
@@ -171,27 +174,34 @@ impl Channels {
         if self.face.options.keep_rooms {
             return std::future::pending().await;
         }
-        let mut ticks = 0;
-        loop {
-            tokio::time::sleep(CHANNEL_GRANT_TICK).await;
-            self.end_revoked().await;
-            ticks += 1;
-            if ticks % CHANNEL_WATCH_TICKS == 0 {
+        let revoked = async {
+            loop {
+                tokio::time::sleep(CHANNEL_GRANT_TICK).await;
+                self.end_revoked().await;
+            }
+        };
+        // By itself: it may have to wait for the central server, once for each token.
+        let changed = async {
+            loop {
+                tokio::time::sleep(CHANNEL_WATCH_INTERVAL).await;
                 self.look_again().await;
             }
-        }
+        };
+        tokio::join!(revoked, changed);
     }
 
     /// Whoever lost access to this office leaves at once.
     async fn end_revoked(&self) {
-        let mut leaving = Vec::new();
-        for watched in self.here().values_mut() {
-            if watched.grant.as_ref().is_some_and(|grant| !grant.holds()) {
+        let revoked = |watched: &&mut Watched| watched.grant.as_ref().is_some_and(|grant| !grant.holds());
+        self.change(|here| {
+            let mut leaving = Vec::new();
+            for watched in here.values_mut().filter(revoked) {
                 (watched.grant, watched.opens) = (None, false);
                 leaving.extend(watched.bring_in_line(Vec::new()));
             }
-        }
-        self.go(leaving).await;
+            leaving
+        })
+        .await;
     }
 
     async fn look_again(&self) {
@@ -199,20 +209,19 @@ impl Channels {
             self.here().iter().map(|(token, watched)| (token.clone(), watched.local)).collect();
         let mut gone = Vec::new();
         let mut known = 0;
-        for (token, local) in tokens {
-            let standing = self.face.standing(&token, local).await;
-            match standing {
-                Standing::Known(rooms, until_ms) => {
-                    known += 1;
-                    self.bring_in_line(&token, rooms, until_ms).await;
+        for some in tokens.chunks(CHANNEL_LOOKS_AT_ONCE_MAX) {
+            let looks = some.iter().map(async |(token, local)| self.face.standing(token, *local).await);
+            for ((token, _), standing) in some.iter().zip(join_all(looks).await) {
+                known += usize::from(matches!(standing, Standing::Known(..) | Standing::Ours(..)));
+                match standing {
+                    Standing::Known(rooms, until_ms) => {
+                        self.bring_in_line(token, rooms, until_ms, None).await
+                    }
+                    Standing::Ours(rooms, grant) => self.bring_in_line(token, rooms, None, Some(grant)).await,
+                    Standing::Ended => self.bring_in_line(token, Vec::new(), None, None).await,
+                    Standing::Missing => gone.push(token.clone()),
+                    Standing::Unsure => {}
                 }
-                Standing::Ours(rooms, _) => {
-                    known += 1;
-                    self.bring_in_line(&token, rooms, None).await;
-                }
-                Standing::Ended => self.bring_in_line(&token, Vec::new(), None).await,
-                Standing::Missing => gone.push(token),
-                Standing::Unsure => {}
             }
         }
         self.look_at_missing(&gone, known).await;
@@ -222,21 +231,20 @@ impl Channels {
     /// key is known, and that ends no membership. Nor does a server that lost its data; where that was not seen, all of
     /// many that are gone at once say it.
     async fn look_at_missing(&self, gone: &[Arc<str>], known: usize) {
-        let mut leaving = Vec::new();
         let now_ms = self.face.clock.now_ms();
-        {
-            let mut here = self.here();
-            let lost_ms = self.face.bus.lost_data_ms();
-            let had_rooms = |watched: &Watched| {
-                let aged = watched.until_ms.is_some_and(|until_ms| until_ms <= now_ms);
-                let forgotten = lost_ms.is_some_and(|lost_ms| watched.seen_ms <= lost_ms);
-                !aged && !forgotten && watched.opens
-            };
+        let lost_ms = self.face.bus.lost_data_ms();
+        let had_rooms = |watched: &Watched| {
+            let aged = watched.until_ms.is_some_and(|until_ms| until_ms <= now_ms);
+            let forgotten = lost_ms.is_some_and(|lost_ms| watched.seen_ms <= lost_ms);
+            !aged && !forgotten && watched.opens
+        };
+        self.change(|here| {
             let lost = gone.iter().filter(|token| here.get(*token).is_some_and(had_rooms)).count();
             if lost > 1 && known == 0 {
                 tracing::warn!(lost, "all channel tokens are gone at once; nobody leaves a room for that");
-                return;
+                return Vec::new();
             }
+            let mut leaving = Vec::new();
             for token in gone {
                 let Some(watched) = here.get_mut(token) else { continue };
                 if had_rooms(watched) && std::mem::replace(&mut watched.missed, true) {
@@ -244,18 +252,33 @@ impl Channels {
                     leaving.extend(watched.bring_in_line(Vec::new()));
                 }
             }
-        }
-        self.go(leaving).await;
+            leaving
+        })
+        .await;
     }
 
-    async fn bring_in_line(&self, token: &Arc<str>, rooms: Vec<Room>, until_ms: Option<u64>) {
-        let moves = {
-            let mut here = self.here();
-            let Some(watched) = here.get_mut(token) else { return };
+    async fn bring_in_line(
+        &self,
+        token: &Arc<str>,
+        rooms: Vec<Room>,
+        until_ms: Option<u64>,
+        grant: Option<Grant>,
+    ) {
+        self.change(|here| {
+            let Some(watched) = here.get_mut(token) else { return Vec::new() };
             (watched.missed, watched.until_ms, watched.opens) = (false, until_ms, !rooms.is_empty());
             watched.seen_ms = self.face.clock.now_ms();
+            // One that was revoked since it was looked at is found by it at the next tick.
+            watched.grant = grant;
             watched.bring_in_line(rooms)
-        };
+        })
+        .await;
+    }
+
+    /// Changes what is known of memberships, and has the space follow, one change after the other.
+    async fn change(&self, change: impl FnOnce(&mut HashMap<Arc<str>, Watched>) -> Vec<Move>) {
+        let _turn = self.moving.lock().await;
+        let moves = change(&mut self.here());
         self.go(moves).await;
     }
 
