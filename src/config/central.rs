@@ -100,6 +100,12 @@ impl CentralUrl {
         self
     }
 
+    /// The same without its secrets.
+    #[must_use]
+    pub fn without_secrets(&self) -> Self {
+        Self { password: None, sentinel_password: None, ..self.clone() }
+    }
+
     /// The whole URL with its secrets: to be kept, never to be shown.
     #[must_use]
     pub fn reveal(&self) -> String {

@@ -17,7 +17,7 @@ use crate::config::{CentralUrl, Hidden};
 pub(super) struct Choice {
     /// `null`: none.
     url: Option<String>,
-    /// Where the URL has none. Left out, the known one stays as long as the address does.
+    /// Where the URL has none. Left out, the known one stays as long as the address does; so does the sentinels' own.
     password: Option<String>,
 }
 
@@ -26,15 +26,15 @@ impl Choice {
         let Some(url) = self.url.filter(|url| !url.trim().is_empty()) else { return Ok(None) };
         let url = url.trim().parse::<CentralUrl>();
         let url = url.map_err(|why| Failure::bad("bad_address", sentence(&why)))?;
-        let known = || {
-            now.filter(|now| (*now).clone().with_password(None) == url).and_then(|now| now.password.clone())
-        };
+        let known = now.filter(|now| now.without_secrets() == url.without_secrets());
         let password = match (self.password, &url.password) {
             (Some(password), _) => Some(password).filter(|password| !password.is_empty()).map(Hidden::from),
             (None, Some(written)) => Some(written.clone()),
-            (None, None) => known(),
+            (None, None) => known.and_then(|now| now.password.clone()),
         };
-        Ok(Some(url.with_password(password)))
+        let sentinels = url.sentinel_password.clone();
+        let sentinel_password = sentinels.or_else(|| known.and_then(|now| now.sentinel_password.clone()));
+        Ok(Some(CentralUrl { password, sentinel_password, ..url }))
     }
 }
 
@@ -95,4 +95,23 @@ pub(super) async fn test(
     let why = Bus::try_central(&url).await.err().map(|why| why.0);
     Ok(Json(json!({ "ok": why.is_none(), "why": why, "code": why.as_deref().map(Bus::why_code) }))
         .into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_saved_as_it_is_shown_keeps_both_passwords() {
+        let now: CentralUrl = "redis+sentinel://:one@a,b/town?sentinel_password=two".parse().unwrap();
+        let said = |url: &str, password: Option<&str>| {
+            let (url, password) = (Some(url.to_owned()), password.map(str::to_owned));
+            Choice { url, password }.url(Some(&now)).ok().flatten().unwrap().reveal()
+        };
+        assert_eq!(said(&now.to_string(), None), now.reveal());
+        let other = said(&now.to_string(), Some("new"));
+        assert!(other.contains(":new@") && other.contains("sentinel_password=two"), "{other}");
+        let elsewhere = said("redis+sentinel://c/town", None);
+        assert!(!elsewhere.contains("one") && !elsewhere.contains("two"), "{elsewhere}");
+    }
 }
