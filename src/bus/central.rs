@@ -21,13 +21,13 @@ use self::echo::Echoes;
 use self::line::{Ear, Line, News};
 pub(super) use self::sender::Sender;
 pub(super) use self::why::code;
-use self::why::{CLOSED, Why};
+use self::why::{CLOSED, SILENT, Why};
 use super::exchange::Exchange;
 use super::message::Pattern;
 use super::{BusKind, BusState};
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::config::CentralUrl;
-use crate::config::limits::{CENTRAL_AGAIN_MAX, CENTRAL_AGAIN_MIN, CENTRAL_PING_INTERVAL};
+use crate::config::limits::{CENTRAL_AGAIN_MAX, CENTRAL_AGAIN_MIN, CENTRAL_BUSY_MAX, CENTRAL_PING_INTERVAL};
 use crate::telemetry::Metrics;
 
 /// Begins the key by which it is seen that the server still has its data.
@@ -52,8 +52,19 @@ pub(super) struct Central {
     pub(super) owing: AtomicBool,
     /// Held while a copy is changed by what is known of another one.
     copies: Mutex<()>,
+    /// Messages that the server told us of, our own included.
+    heard: AtomicU64,
     clock: Clock,
     metrics: Metrics,
+}
+
+/// What the server is known to know of what this office put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Nothing is known: it may be another server, or an older state of it.
+    Nothing,
+    /// It has what it confirmed, unless others removed it.
+    Confirmed,
 }
 
 /// How a connection ended.
@@ -87,6 +98,7 @@ impl Central {
             lost_data_ms: AtomicU64::new(0),
             owing: AtomicBool::new(true),
             copies: Mutex::default(),
+            heard: AtomicU64::new(0),
             clock,
             metrics,
         };
@@ -139,11 +151,12 @@ impl Central {
         self.metrics.bus_since_seconds.set((state.since_ms / 1000) as i64);
     }
 
-    /// Keeps the connection until `stop`. `greet` is run after each connecting, before anybody else uses the server.
+    /// Keeps the connection until `stop`. `greet` is run after each connecting, before anybody else uses the
+    /// server, and when something is owed to it.
     pub(super) async fn run<F: Future<Output = bool> + Send>(
         self: Arc<Self>,
         stop: CancellationToken,
-        greet: impl Fn(Sender) -> F + Send,
+        greet: impl Fn(Sender, Told) -> F + Send,
     ) {
         let mut url = self.url.subscribe();
         let mut last = url.borrow().clone();
@@ -165,7 +178,7 @@ impl Central {
             };
             let end = self.clone().connected(&target, &stop, &mut url, &greet).await;
             held(&self.sender).take();
-            held(&self.echoes).start_over();
+            held(&self.echoes).hung_up();
             match end {
                 End::Stop => return,
                 End::Elsewhere => continue,
@@ -190,7 +203,7 @@ impl Central {
         target: &CentralUrl,
         stop: &CancellationToken,
         url: &mut watch::Receiver<Option<CentralUrl>>,
-        greet: &(impl Fn(Sender) -> F + Send),
+        greet: &(impl Fn(Sender, Told) -> F + Send),
     ) -> End {
         let dead = Arc::new(Notify::new());
         let talk = async {
@@ -217,6 +230,7 @@ impl Central {
                 News::Lost => dead.notify_one(),
                 News::Refused => central.metrics.refuse("publication_not_said"),
                 News::Message(pattern, message) => {
+                    central.heard.fetch_add(1, Ordering::AcqRel);
                     if held(&central.echoes).take(&pattern, &message) {
                         return;
                     }
@@ -232,7 +246,7 @@ impl Central {
         self: &Arc<Self>,
         line: &mut Line,
         target: &CentralUrl,
-        greet: &(impl Fn(Sender) -> F + Send),
+        greet: &(impl Fn(Sender, Told) -> F + Send),
     ) -> Why {
         let mut wanted = self.exchange.wanted();
         let first = wanted.borrow_and_update().clone();
@@ -242,7 +256,7 @@ impl Central {
         if self.marked.load(Ordering::Acquire) && line.sender().exists(&self.mark).await == Ok(false) {
             self.lost_data_ms.store(self.clock.now_ms(), Ordering::Release);
         }
-        self.put_again(line, greet).await;
+        self.put_again(line, Told::Nothing, greet).await;
         *held(&self.sender) = Some(line.sender());
         self.found(target);
         let mut tick = tokio::time::interval(CENTRAL_PING_INTERVAL);
@@ -259,14 +273,30 @@ impl Central {
                     continue;
                 }
             }
-            if let Err(why) = line.ping().await {
+            if let Err(why) = self.sign_of_life(line).await {
                 return why;
             }
             if self.was_emptied().await {
                 tracing::warn!(redis = %target, "the central Redis lost its data; the office's own keys are put again");
+                self.put_again(line, Told::Nothing, greet).await;
+            } else if self.owing.load(Ordering::Acquire) {
+                self.put_again(line, Told::Confirmed, greet).await;
             }
-            if self.owing.load(Ordering::Acquire) {
-                self.put_again(line, greet).await;
+        }
+    }
+
+    /// Asks for a sign of life. A server that has much to tell over a slow line is alive, though its answer is late.
+    async fn sign_of_life(&self, line: &mut Line) -> Result<(), Why> {
+        let asking = Stopwatch::start();
+        loop {
+            let heard = self.heard.load(Ordering::Acquire);
+            match line.ping().await {
+                Err(why) if why == SILENT && asking.elapsed() < CENTRAL_BUSY_MAX => {
+                    if self.heard.load(Ordering::Acquire) == heard {
+                        return Err(why);
+                    }
+                }
+                answer => return answer,
             }
         }
     }
@@ -274,10 +304,11 @@ impl Central {
     async fn put_again<F: Future<Output = bool> + Send>(
         &self,
         line: &mut Line,
-        greet: &(impl Fn(Sender) -> F + Send),
+        told: Told,
+        greet: &(impl Fn(Sender, Told) -> F + Send),
     ) {
         self.owing.store(false, Ordering::Release);
-        if !greet(line.sender()).await {
+        if !greet(line.sender(), told).await {
             self.owing.store(true, Ordering::Release);
         }
         let marked = line.sender().set(&self.mark, b"here", None).await.is_ok();

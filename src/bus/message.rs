@@ -169,9 +169,6 @@ pub enum PublishError {
     /// The message is too large.
     #[error("a message has at most {BUS_MESSAGE_MAX_BYTES} bytes")]
     TooLarge,
-    /// The central server is away, and as much waits for it as may wait.
-    #[error("the central Redis cannot be reached, and no more messages may wait for it")]
-    Full,
     /// Whoever listens says that the message makes no sense.
     #[error("{0}")]
     Refused(String),
@@ -185,6 +182,7 @@ pub enum PublishError {
 pub struct Published {
     /// Listeners in this office that it was handed to.
     pub reached: usize,
-    /// Whether it is on its way to the central server: it lies on disk until it is there.
+    /// Whether it is on its way to the central server: it lies on disk until it is there. Not where there is none, nor
+    /// where too much waits for it.
     pub forwarded: bool,
 }

@@ -102,6 +102,7 @@ struct Parts {
     central: Arc<Central>,
     outgoing: Option<Outgoing>,
     clock: Clock,
+    metrics: Metrics,
 }
 
 impl Bus {
@@ -133,8 +134,8 @@ impl Bus {
         let local = Embedded::open(dir, clock)?;
         let name = name_of(&local);
         let exchange: Arc<Exchange> = Arc::default();
-        let central = Central::new(url, &name, exchange.clone(), clock.clone(), metrics);
-        Ok(Self(Arc::new(Parts { name, local, exchange, central, outgoing, clock: clock.clone() })))
+        let central = Central::new(url, &name, exchange.clone(), clock.clone(), metrics.clone());
+        Ok(Self(Arc::new(Parts { name, local, exchange, central, outgoing, clock: clock.clone(), metrics })))
     }
 
     /// The office's name among those behind the same central server: the same after a restart.
@@ -188,23 +189,43 @@ impl Bus {
     }
 
     /// Publishes: hands the message to everybody who listens here, and waits for every consumer. With a central server
-    /// configured the message is on disk, on its way there, when this returns. `id` names the publication; publishing
-    /// it again under the same one is safe.
+    /// configured the message is on disk, on its way there, when this returns; when as much waits for that server as
+    /// may wait, it is for this office alone. `id` names the publication; publishing it again under the same one is
+    /// safe. What was begun is finished, though nobody waits for it any more.
     ///
     /// # Errors
     /// See [`PublishError`].
     pub async fn publish(&self, message: &Message, id: Option<&str>) -> Result<Published, PublishError> {
-        let outgoing = self.0.outgoing.as_ref().filter(|_| self.0.central.is_configured());
-        let place = outgoing.map(|outgoing| outgoing.place(message)).transpose()?;
-        let said = self.0.exchange.say(message, id).await;
-        let reached = said.map_err(|why| match why {
+        if self.0.outgoing.is_none() || !self.0.central.is_configured() {
+            return Ok(Published { reached: self.say(message, id).await?, forwarded: false });
+        }
+        let (bus, message, id) = (self.clone(), message.clone(), id.map(str::to_owned));
+        let both = tokio::spawn(async move { bus.say_and_forward(&message, id.as_deref()).await });
+        both.await.unwrap_or_else(|error| Err(PublishError::Failed(error.to_string())))
+    }
+
+    async fn say(&self, message: &Message, id: Option<&str>) -> Result<usize, PublishError> {
+        self.0.exchange.say(message, id).await.map_err(|why| match why {
             Undelivered::Refused(why) => PublishError::Refused(why),
             Undelivered::Failed(why) => PublishError::Failed(why),
-        })?;
-        if let (Some(outgoing), Some(place)) = (outgoing, place) {
-            outgoing.put(message, place).await?;
+        })
+    }
+
+    async fn say_and_forward(&self, message: &Message, id: Option<&str>) -> Result<Published, PublishError> {
+        let place = self.0.outgoing.as_ref().and_then(|outgoing| Some((outgoing, outgoing.place(message)?)));
+        let reached = self.say(message, id).await?;
+        let forwarded = place.is_some();
+        match place {
+            Some((outgoing, place)) => outgoing.put(message, place).await?,
+            None => {
+                self.0.metrics.refuse("bus_full");
+                tracing::warn!(
+                    channel = &*message.channel,
+                    "too much waits for the central Redis: a message stays in this office"
+                );
+            }
         }
-        Ok(Published { reached, forwarded: outgoing.is_some() })
+        Ok(Published { reached, forwarded })
     }
 
     /// Tells other offices something that is worth nothing later: it is not kept, and lost where the central server is
@@ -279,7 +300,7 @@ impl Bus {
 
     /// Keeps the connection to the central server until `stop`: connects, listens, and connects again.
     pub async fn keep_connected(&self, stop: CancellationToken) {
-        let greet = |sender| async move { self.put_again(sender).await };
+        let greet = |sender, told| async move { self.put_again(sender, told).await };
         Arc::clone(&self.0.central).run(stop, greet).await;
     }
 

@@ -98,16 +98,16 @@ impl Outgoing {
         held(&self.waiting).rows
     }
 
-    /// Keeps room for a message, so that nothing is done with it that cannot be finished.
-    pub(super) fn place(&self, message: &Message) -> Result<Place, PublishError> {
+    /// Keeps room for a message, so that it can be put once the office has heard it. `None`: too much waits already.
+    pub(super) fn place(&self, message: &Message) -> Option<Place> {
         let bytes = row(message).len();
         let mut waiting = held(&self.waiting);
         if waiting.messages >= OUTGOING_MAX_MESSAGES || waiting.bytes + bytes > OUTGOING_MAX_BYTES {
-            return Err(PublishError::Full);
+            return None;
         }
         waiting.messages += 1;
         waiting.bytes += bytes;
-        Ok(Place { waiting: Arc::clone(&self.waiting), bytes, taken: false })
+        Some(Place { waiting: Arc::clone(&self.waiting), bytes, taken: false })
     }
 
     /// Puts a message at the end. It is on disk when this returns.

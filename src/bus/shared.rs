@@ -5,8 +5,8 @@
 //! While the central server is up, what it says holds, also that a key is not there. What it said is kept here for a
 //! while, and what this office put is kept here for its whole life: with the server away, or none configured, the
 //! copies answer. After each connecting, and after a put that failed, the office puts again what the server has not
-//! confirmed, and whatever else is not there: a server that came back empty has it, and what others wrote meanwhile at
-//! one that did not stays.
+//! confirmed; after a connecting also whatever else is not there: a server that came back empty has it, and what others
+//! wrote meanwhile at one that did not stays.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
 
-use super::central::Sender;
+use super::central::{Sender, Told};
 use super::collections::fields;
 use super::{Bus, BusError};
 use crate::clock::Clock;
@@ -240,9 +240,8 @@ impl Bus {
         (copy.until_ms != 0).then(|| Duration::from_millis(left_ms))
     }
 
-    /// Tells a server that was just found what it does not know of what this office put and removed. False: it did not
-    /// take all of it.
-    pub(super) async fn put_again(&self, sender: Sender) -> bool {
+    /// Tells a server what it does not know of what this office put and removed. False: it did not take all of it.
+    pub(super) async fn put_again(&self, sender: Sender, told: Told) -> bool {
         let bus = self.clone();
         let rows = tokio::task::spawn_blocking(move || bus.0.local.scan(PREFIX, BUS_KEYS_MAX)).await;
         let Ok(Ok(rows)) = rows else {
@@ -250,6 +249,8 @@ impl Bus {
             return false;
         };
         let own = rows.into_iter().filter_map(|(name, stored)| Some((name, Copy::read(&stored)?)));
+        let confirmed = |copy: &Copy| matches!(copy.kind, OWN | OWN_FIELDS) && !copy.owed;
+        let own = own.filter(|(_, copy)| told == Told::Nothing || !confirmed(copy));
         let puts = own.map(|(name, copy)| {
             let mut sender = sender.clone();
             async move {

@@ -5,6 +5,7 @@ mod collections;
 mod emitted;
 mod faults;
 mod layouts;
+mod lines;
 
 use serde_json::json;
 use townhall::auth::Role;

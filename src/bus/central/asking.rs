@@ -58,26 +58,26 @@ impl Central {
     pub(in crate::bus) async fn publish(&self, messages: &[Message]) -> (usize, bool) {
         let Some(mut sender) = held(&self.sender).clone() else { return (0, false) };
         held(&self.echoes).are_due(messages);
-        match sender.publish(messages).await {
-            Ok(()) => {
-                self.metrics.bus_messages_out.inc_by(messages.len() as u64);
-                (messages.len(), true)
+        let mut done = 0;
+        for (message, told) in messages.iter().zip(sender.publish(messages).await) {
+            match told {
+                Ok(()) => _ = self.metrics.bus_messages_out.inc(),
+                Err(why) if why == NOT_PERMITTED => {
+                    tracing::error!(
+                        channel = &*message.channel,
+                        "the central Redis does not permit this channel: a message is dropped"
+                    );
+                    self.metrics.refuse("bus_not_permitted");
+                }
+                Err(why) => {
+                    tracing::debug!(%why, done, "messages wait for the central Redis");
+                    self.suspect.notify_one();
+                    break;
+                }
             }
-            Err((0, why)) if why == NOT_PERMITTED && messages.len() == 1 => {
-                let channel = messages.first().map(|message| &*message.channel);
-                tracing::error!(
-                    channel,
-                    "the central Redis does not permit this channel: a message is dropped"
-                );
-                self.metrics.refuse("bus_not_permitted");
-                (1, true)
-            }
-            Err((done, why)) => {
-                tracing::debug!(%why, done, "messages wait for the central Redis");
-                self.suspect.notify_one();
-                (done, false)
-            }
+            done += 1;
         }
+        (done, done == messages.len())
     }
 
     /// Whether the server lost its data while it was up: then what it does not know says nothing, and is told again.

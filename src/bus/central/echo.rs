@@ -2,7 +2,8 @@
 //!
 //! Owns which ones are due. Who listens in this office has heard them already: they are dropped when they come back.
 //! A publication counts from the moment it is sent, for each pattern that is listened to then. When its echo does not
-//! come (the server took it before it listened for us), it is forgotten after a while, or with the connection.
+//! come (the server took it before it listened for us), it is forgotten after a while. Not with the connection: what
+//! was sent on a line that is given up may still reach the server, and come back on the next one.
 
 use std::collections::HashMap;
 
@@ -56,9 +57,9 @@ impl Echoes {
         ours
     }
 
-    /// The connection is another one: what was to come on the last one does not come any more.
-    pub(super) fn start_over(&mut self) {
-        *self = Self::default();
+    /// The connection is gone, and with it what was listened to there.
+    pub(super) fn hung_up(&mut self) {
+        self.listening.clear();
     }
 
     fn forget_old(&mut self) {
@@ -102,7 +103,9 @@ mod tests {
         assert!(!echoes.take(&one, &message) && !echoes.take(&many, &message));
         assert_eq!((echoes.count, echoes.due.len()), (0, 0));
         echoes.are_due(std::slice::from_ref(&message));
-        echoes.start_over();
-        assert!(!echoes.take(&one, &message));
+        echoes.hung_up();
+        assert!(echoes.take(&one, &message), "it was still on its way");
+        echoes.are_due(std::slice::from_ref(&message));
+        assert!(!echoes.take(&one, &message), "nothing is listened to");
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use redis::aio::PubSubSink;
 use redis::cluster::ClusterClient;
 use redis::io::tcp::TcpSettings;
@@ -15,12 +16,15 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
     ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, TlsMode, Value,
 };
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::super::message::{Message, Pattern};
-use super::sender::{Sender, within};
+use super::sender::{Sender, Way, patience, within};
 use super::why::{SILENT, Why, words};
-use crate::config::limits::{CENTRAL_ANSWER_MAX, CENTRAL_CONNECT_MAX};
+use crate::config::limits::{
+    BUS_MESSAGE_MAX_BYTES, CENTRAL_ANSWER_MAX, CENTRAL_CONNECT_MAX, CENTRAL_FIND_MAX, CENTRAL_PROBE_MAX,
+};
 use crate::config::{CentralUrl, Layout};
 
 /// What is heard on a line.
@@ -55,6 +59,7 @@ impl Line {
     /// Connects and logs in, within a bounded time.
     pub(super) async fn open(url: &CentralUrl, ear: &Ear) -> Result<Self, Why> {
         let opening = async {
+            let url = &answering(url).await;
             if url.old_protocol {
                 return open(url, ear, ProtocolVersion::RESP2).await;
             }
@@ -63,7 +68,8 @@ impl Line {
                 other => other,
             }
         };
-        match tokio::time::timeout(CENTRAL_CONNECT_MAX, opening).await {
+        let most = if url.layout == Layout::Single { CENTRAL_CONNECT_MAX } else { CENTRAL_FIND_MAX };
+        match tokio::time::timeout(most, opening).await {
             Ok(opened) => opened.map_err(|error| words(&error)),
             Err(_) => Err(SILENT.into()),
         }
@@ -87,19 +93,19 @@ impl Line {
             Pattern::Prefix(start) => (false, glob(start)),
         };
         let done = async {
-            match (&mut self.second, &mut self.sender, exact, on) {
+            match (&mut self.second, &mut self.sender.way, exact, on) {
                 (Some((ear, _)), _, true, true) => ear.subscribe(name).await,
                 (Some((ear, _)), _, true, false) => ear.unsubscribe(name).await,
                 (Some((ear, _)), _, false, true) => ear.psubscribe(name).await,
                 (Some((ear, _)), _, false, false) => ear.punsubscribe(name).await,
-                (None, Sender::Single(line), true, true) => line.subscribe(name).await,
-                (None, Sender::Single(line), true, false) => line.unsubscribe(name).await,
-                (None, Sender::Single(line), false, true) => line.psubscribe(name).await,
-                (None, Sender::Single(line), false, false) => line.punsubscribe(name).await,
-                (None, Sender::Cluster(line), true, true) => line.subscribe(name).await,
-                (None, Sender::Cluster(line), true, false) => line.unsubscribe(name).await,
-                (None, Sender::Cluster(line), false, true) => line.psubscribe(name).await,
-                (None, Sender::Cluster(line), false, false) => line.punsubscribe(name).await,
+                (None, Way::Single(line), true, true) => line.subscribe(name).await,
+                (None, Way::Single(line), true, false) => line.unsubscribe(name).await,
+                (None, Way::Single(line), false, true) => line.psubscribe(name).await,
+                (None, Way::Single(line), false, false) => line.punsubscribe(name).await,
+                (None, Way::Cluster(line), true, true) => line.subscribe(name).await,
+                (None, Way::Cluster(line), true, false) => line.unsubscribe(name).await,
+                (None, Way::Cluster(line), false, true) => line.psubscribe(name).await,
+                (None, Way::Cluster(line), false, false) => line.punsubscribe(name).await,
             }
         };
         within(CENTRAL_ANSWER_MAX, done).await
@@ -107,12 +113,31 @@ impl Line {
 
     /// Asks for a sign of life, on both connections where there are two.
     pub(super) async fn ping(&mut self) -> Result<(), Why> {
-        self.sender.ask::<String>(&redis::cmd("PING")).await?;
+        self.sender.ping().await?;
         if let Some((ear, _)) = &mut self.second {
             within(CENTRAL_ANSWER_MAX, ear.ping::<Value>()).await?;
         }
         Ok(())
     }
+}
+
+/// The URL without the hosts that nobody answers at now, if there are others: the library waits for every one, and so
+/// for one that is switched off as long as there is time for all.
+async fn answering(url: &CentralUrl) -> CentralUrl {
+    let answers = url.hosts.iter().map(async |(host, port)| {
+        let reached = TcpStream::connect((host.trim_matches(['[', ']']), *port));
+        matches!(tokio::time::timeout(CENTRAL_PROBE_MAX, reached).await, Ok(Ok(_)))
+    });
+    let mut url = url.clone();
+    if url.hosts.len() > 1 {
+        let mut answers = join_all(answers).await.into_iter();
+        let all = url.hosts.clone();
+        url.hosts.retain(|_| answers.next() == Some(true));
+        if url.hosts.is_empty() {
+            url.hosts = all;
+        }
+    }
+    url
 }
 
 async fn open(url: &CentralUrl, ear: &Ear, protocol: ProtocolVersion) -> Result<Line, RedisError> {
@@ -128,13 +153,14 @@ async fn open(url: &CentralUrl, ear: &Ear, protocol: ProtocolVersion) -> Result<
         Layout::Sentinel(master) => sentinel(url, master, &log_in, protocol).await?,
         _ => Client::open(info(url, 0)?.set_redis_settings(log_in))?,
     };
+    // How long an answer may take depends on what is asked: see who asks.
     let mut config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CENTRAL_CONNECT_MAX))
-        .set_response_timeout(Some(CENTRAL_ANSWER_MAX));
+        .set_response_timeout(None);
     if protocol == ProtocolVersion::RESP3 {
         config = config.set_push_sender(pushes(ear));
         let line = client.get_multiplexed_async_connection_with_config(&config).await?;
-        return Ok(Line { sender: Sender::Single(line), second: None });
+        return Ok(Line { sender: Sender::new(Way::Single(line)), second: None });
     }
     let line = client.get_multiplexed_async_connection_with_config(&config).await?;
     let (sink, mut heard) = client.get_async_pubsub().await?.split();
@@ -148,7 +174,7 @@ async fn open(url: &CentralUrl, ear: &Ear, protocol: ProtocolVersion) -> Result<
         }
         ear(News::Lost);
     });
-    Ok(Line { sender: Sender::Single(line), second: Some((sink, listening)) })
+    Ok(Line { sender: Sender::new(Way::Single(line)), second: Some((sink, listening)) })
 }
 
 async fn open_cluster(
@@ -162,7 +188,7 @@ async fn open_cluster(
         .collect::<Result<Vec<_>, _>>()?;
     let mut builder = ClusterClient::builder(nodes)
         .connection_timeout(CENTRAL_CONNECT_MAX)
-        .response_timeout(CENTRAL_ANSWER_MAX)
+        .response_timeout(patience(BUS_MESSAGE_MAX_BYTES))
         .retries(1)
         .use_protocol(protocol);
     if let Some(user) = &url.user {
@@ -175,7 +201,7 @@ async fn open_cluster(
         builder = builder.tls(TlsMode::Secure);
     }
     let line = builder.push_sender(pushes(ear)).build()?.get_async_connection().await?;
-    Ok(Line { sender: Sender::Cluster(Box::new(line)), second: None })
+    Ok(Line { sender: Sender::new(Way::Cluster(Box::new(line))), second: None })
 }
 
 async fn sentinel(

@@ -3,44 +3,68 @@
 //! Owns the commands. Does not know how the connection was opened.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 use redis::cluster_async::ClusterConnection;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, Value};
 
 use super::super::collections::Kept;
 use super::super::message::Message;
 use super::why::{OTHER_KIND, SILENT, Why, words};
-use crate::config::limits::CENTRAL_ANSWER_MAX;
+use crate::config::limits::{CENTRAL_ANSWER_MAX, CENTRAL_SLOWEST_BYTES_PER_S};
 
 /// Sends commands; cheap to clone.
 #[derive(Clone)]
-pub(in crate::bus) enum Sender {
+pub(in crate::bus) struct Sender {
+    pub(super) way: Way,
+    /// Bytes of publications that the server has not answered yet.
+    under_way: Arc<AtomicUsize>,
+}
+
+/// Where commands go.
+#[derive(Clone)]
+pub(super) enum Way {
     Single(MultiplexedConnection),
     Cluster(Box<ClusterConnection>),
 }
 
+impl Way {
+    async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
+        match self {
+            Self::Single(line) => command.query_async(line).await,
+            Self::Cluster(line) => command.query_async(line.as_mut()).await,
+        }
+    }
+
+    async fn ask_all<T: FromRedisValue>(&mut self, commands: &Pipeline) -> RedisResult<T> {
+        match self {
+            Self::Single(line) => commands.query_async(line).await,
+            Self::Cluster(line) => commands.query_async(line.as_mut()).await,
+        }
+    }
+}
+
 impl Sender {
+    pub(super) fn new(way: Way) -> Self {
+        Self { way, under_way: Arc::default() }
+    }
+
     pub(super) async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, Why> {
-        let asked = async {
-            match self {
-                Self::Single(line) => command.query_async(line).await,
-                Self::Cluster(line) => command.query_async(line.as_mut()).await,
-            }
-        };
-        within(CENTRAL_ANSWER_MAX, asked).await
+        within(CENTRAL_ANSWER_MAX, self.way.ask(command)).await
     }
 
     async fn ask_all<T: FromRedisValue>(&mut self, commands: &Pipeline) -> Result<T, Why> {
-        let asked = async {
-            match self {
-                Self::Single(line) => commands.query_async(line).await,
-                Self::Cluster(line) => commands.query_async(line.as_mut()).await,
-            }
-        };
-        within(CENTRAL_ANSWER_MAX, asked).await
+        within(CENTRAL_ANSWER_MAX, self.way.ask_all(commands)).await
+    }
+
+    /// Asks for a sign of life. It stands in line behind what is being published, and may take as long as that.
+    pub(super) async fn ping(&mut self) -> Result<(), Why> {
+        let most = patience(self.under_way.load(Ordering::Acquire));
+        within(most, self.way.ask::<String>(&redis::cmd("PING"))).await.map(drop)
     }
 
     /// A text, and how long it still lives; `None` for the life: for ever.
@@ -176,27 +200,55 @@ impl Sender {
         Ok(count)
     }
 
-    /// Publishes in order. Says how many are done for certain when it fails.
-    pub(super) async fn publish(&mut self, messages: &[Message]) -> Result<(), (usize, Why)> {
-        match self {
-            Self::Single(line) => {
+    /// Publishes in order. Says what became of each; nothing is known of what comes after the last one told of.
+    pub(super) async fn publish(&mut self, messages: &[Message]) -> Vec<Result<(), Why>> {
+        let sizes = messages.iter().map(Message::cost).sum();
+        self.under_way.fetch_add(sizes, Ordering::AcqRel);
+        let under_way = UnderWay(&self.under_way, sizes);
+        let most = patience(under_way.0.load(Ordering::Acquire));
+        match &mut self.way {
+            Way::Single(line) => {
                 let mut all = redis::pipe();
+                all.ignore_errors();
                 for message in messages {
-                    all.publish(&*message.channel, &message.body[..]).ignore();
+                    all.publish(&*message.channel, &message.body[..]);
                 }
-                within(CENTRAL_ANSWER_MAX, all.query_async::<()>(line)).await.map_err(|why| (0, why))
+                let done: Result<Vec<RedisResult<Value>>, Why> = within(most, all.query_async(line)).await;
+                match done {
+                    Ok(each) => each.into_iter().map(|one| told(one).map(drop)).collect(),
+                    Err(why) => vec![Err(why)],
+                }
             }
             // The nodes of a cluster do not wait for each other: the order is kept here.
-            Self::Cluster(_) => {
-                for (done, message) in messages.iter().enumerate() {
+            Way::Cluster(_) => {
+                let mut each = Vec::with_capacity(messages.len());
+                for message in messages {
                     let mut command = redis::cmd("PUBLISH");
                     command.arg(&*message.channel).arg(&message.body[..]);
-                    self.ask::<Value>(&command).await.map_err(|why| (done, why))?;
+                    let done = within(most, self.way.ask::<Value>(&command)).await;
+                    each.push(done.map(drop));
+                    if each.last().is_some_and(Result::is_err) {
+                        break;
+                    }
                 }
-                Ok(())
+                each
             }
         }
     }
+}
+
+/// Publications that count as under way until this is dropped.
+struct UnderWay<'a>(&'a AtomicUsize, usize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::AcqRel);
+    }
+}
+
+/// How long an answer may take that comes after so many bytes: the line may be a slow one.
+pub(super) fn patience(bytes: usize) -> Duration {
+    CENTRAL_ANSWER_MAX + Duration::from_secs_f64(bytes as f64 / CENTRAL_SLOWEST_BYTES_PER_S as f64)
 }
 
 fn setting(key: &str, value: &[u8], life: Option<Duration>) -> Cmd {
@@ -213,7 +265,11 @@ pub(super) async fn within<T>(
     asked: impl Future<Output = Result<T, RedisError>>,
 ) -> Result<T, Why> {
     match tokio::time::timeout(most, asked).await {
-        Ok(answer) => answer.map_err(|error| words(&error)),
+        Ok(answer) => told(answer),
         Err(_) => Err(SILENT.into()),
     }
+}
+
+fn told<T>(answer: RedisResult<T>) -> Result<T, Why> {
+    answer.map_err(|error| words(&error))
 }

@@ -44,14 +44,15 @@ pub const BUS_UNDER_WAY_MAX_BYTES: usize = 4 * MIB;
 pub const BUS_SUBSCRIPTIONS_MAX: usize = 256;
 /// The id that a publisher gives a message, in bytes.
 pub const BUS_PUBLICATION_ID_MAX_BYTES: usize = 128;
-/// What the office published and the central server does not have yet, in messages; beyond it publishing is refused…
-pub const OUTGOING_MAX_MESSAGES: usize = 10_000;
+/// What the office published and the central server does not have yet, in messages: a weekend of a busy office. Beyond
+/// it what is published stays in the office…
+pub const OUTGOING_MAX_MESSAGES: usize = 100_000;
 /// …and in bytes.
-pub const OUTGOING_MAX_BYTES: usize = 64 * MIB;
+pub const OUTGOING_MAX_BYTES: usize = 128 * MIB;
 /// Waiting messages sent at once…
 pub const OUTGOING_BATCH: usize = 64;
-/// …and their bytes; one larger message goes alone.
-pub const OUTGOING_BATCH_BYTES: usize = MIB;
+/// …and their bytes: little enough that a slow line is not silent for long. One larger message goes alone.
+pub const OUTGOING_BATCH_BYTES: usize = 64 * KIB;
 /// Rows of what waits to be sent that are read at once when the office opens.
 pub const OUTGOING_READ_ROWS: usize = 256;
 /// Sentinels in a central server's URL, or nodes to ask for the others.
@@ -60,8 +61,17 @@ pub const CENTRAL_HOSTS_MAX: usize = 16;
 pub const CENTRAL_URL_MAX_BYTES: usize = 2 * KIB;
 /// Connecting to the central server takes at most this long, logging in included.
 pub const CENTRAL_CONNECT_MAX: Duration = Duration::from_secs(1);
-/// An answer of the central server takes at most this long; nobody waits longer for it.
+/// The same where sentinels or the nodes of a cluster are asked first: there are more ways to go.
+pub const CENTRAL_FIND_MAX: Duration = Duration::from_millis(1_500);
+/// One of several hosts that does not let anybody in within this time is left out.
+pub const CENTRAL_PROBE_MAX: Duration = Duration::from_millis(300);
+/// An answer of the central server takes at most this long; nobody waits longer for it…
 pub const CENTRAL_ANSWER_MAX: Duration = Duration::from_secs(1);
+/// …but for what is published, and the sign of life behind it: they may take as long as their bytes on a line that
+/// carries so many each second. Offices are connected by radio and by old telephone lines.
+pub const CENTRAL_SLOWEST_BYTES_PER_S: usize = 32 * KIB;
+/// A server that gives no sign of life, but goes on telling what others publish, is waited for this long.
+pub const CENTRAL_BUSY_MAX: Duration = Duration::from_secs(15);
 /// After the central server was lost it is tried again after this long, then after twice as long each time…
 pub const CENTRAL_AGAIN_MIN: Duration = Duration::from_millis(100);
 /// …but at least this often, so that it is found within two seconds of its return.

@@ -54,7 +54,6 @@ pub(super) fn refused(error: &PublishError) -> Failure {
         PublishError::Channel => Failure::bad("bad_channel", sentence(error)),
         PublishError::Refused(_) => Failure::bad("message_refused", sentence(error)),
         PublishError::TooLarge => Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", sentence(error)),
-        PublishError::Full => Failure::new(StatusCode::SERVICE_UNAVAILABLE, "bus_full", sentence(error)),
         PublishError::Failed(_) => Failure::fault(error),
     }
 }

@@ -161,11 +161,51 @@ async fn a_user_with_the_permissions_of_the_guide_is_enough() {
     }
     acl.exec_async(&mut redis.connect().await).await.unwrap();
     let data = tempfile::tempdir().unwrap();
+    let url = format!("redis://office:word@127.0.0.1:{}", redis.port());
+    // All of it waits and goes out in one piece.
+    let line = Line::open(data.path(), "redis://127.0.0.1:1");
+    for (channel, body) in [("ours", "1"), ("not for offices", "x"), ("ours", "2"), ("ours", "3")] {
+        let message = Message::new(channel, Bytes::from_static(body.as_bytes())).unwrap();
+        line.bus.publish(&message, None).await.unwrap();
+    }
+    let mut elsewhere = redis.listen("ours").await.into_on_message();
+    line.bus.choose_central(Some(url.parse().unwrap()));
+    for wanted in ["1", "2", "3"] {
+        let heard = timeout(SOON, elsewhere.next()).await.unwrap().unwrap();
+        assert_eq!(heard.get_payload_bytes(), wanted.as_bytes());
+    }
+    until("nothing waits", async || line.bus.waiting() == 0).await;
+    assert!(timeout(Duration::from_millis(300), elsewhere.next()).await.is_err(), "nothing twice");
+    works(&line, &redis).await;
+    line.close().await;
+}
+
+/// Of what it had confirmed the server is not told again because of something else that it does not take.
+#[tokio::test]
+async fn a_key_that_others_removed_does_not_come_back_while_the_server_stays() {
+    let Some(redis) = RedisServer::start(None).await else { return };
+    let mut acl = redis::cmd("ACL");
+    acl.arg("SETUSER").arg("office").arg("on").arg(">word").arg("+@all").arg("&*");
+    acl.arg("~townhall/*").arg("~ours*");
+    let mut town = redis.connect().await;
+    acl.exec_async(&mut town).await.unwrap();
+    let data = tempfile::tempdir().unwrap();
     let line = Line::open(data.path(), &format!("redis://office:word@127.0.0.1:{}", redis.port()));
     line.becomes(true).await;
-    let secret = Message::new("not for offices", Bytes::from_static(b"1")).unwrap();
-    line.bus.publish(&secret, None).await.unwrap();
-    works(&line, &redis).await;
-    until("nothing waits", async || line.bus.waiting() == 0).await;
+    line.bus.put_shared("ours", b"1", None).await.unwrap();
+    let gone: i64 = redis::cmd("DEL").arg("ours").query_async(&mut town).await.unwrap();
+    assert_eq!(gone, 1);
+    line.bus.put_shared("not for offices", b"1", None).await.unwrap();
+    until("it is tried again and again", async || {
+        let said: String =
+            redis::cmd("INFO").arg("errorstats").query_async(&mut redis.connect().await).await.unwrap();
+        let count =
+            said.split("errorstat_NOPERM:count=").nth(1).and_then(|rest| rest.trim().parse::<u64>().ok());
+        count.unwrap_or_default() >= 3
+    })
+    .await;
+    let there: bool = redis::cmd("EXISTS").arg("ours").query_async(&mut town).await.unwrap();
+    assert!(!there);
+    assert!(line.bus.state().borrow().up);
     line.close().await;
 }
