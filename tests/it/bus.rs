@@ -3,6 +3,8 @@
 mod central;
 mod collections;
 mod emitted;
+#[cfg(target_os = "linux")] // where a file can be named as the authority to trust
+mod encrypted;
 mod faults;
 mod layouts;
 mod lines;

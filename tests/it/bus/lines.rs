@@ -5,8 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+#[cfg(target_os = "linux")]
+use tokio::net::TcpSocket;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use townhall::bus::{Heard, Message, Pattern};
 
@@ -95,6 +97,7 @@ async fn a_slow_line_carries_everything_once_and_in_order_both_ways() {
 
 /// A computer that is switched off, as far as anybody can tell who connects: nothing comes back. Lives as long as what
 /// is returned.
+#[cfg(target_os = "linux")] // elsewhere a full queue says no
 async fn silent() -> (u16, TcpListener, Vec<TcpStream>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -107,7 +110,7 @@ async fn silent() -> (u16, TcpListener, Vec<TcpStream>) {
     (address.port(), listener, waiting)
 }
 
-#[cfg(target_os = "linux")] // elsewhere a full queue says no
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_sentinel_or_a_node_that_is_switched_off_is_not_waited_for() {
     let Some(redis) = RedisServer::start(None).await else { return };
