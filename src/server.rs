@@ -221,7 +221,7 @@ impl Server {
         tracing::info!("stopping");
         if result.is_ok() {
             // At once: a stop may be cut short. Whoever fell did not end it.
-            drop(self.store.commit(vec![sharing::forget()]));
+            sharing::forget_in(&self.store);
         }
         let (door, rooms, sio, forum) = (self.door, self.rooms, self.sio, self.forum);
         let (store, bus) = (self.store, self.bus);

@@ -77,8 +77,8 @@ impl Sharing {
         if self.noted.is_none() {
             return;
         }
-        let Ok(receipt) = self.store.commit(vec![forget()]) else { return };
-        if matches!(timeout(SHARING_END_WAIT, receipt).await, Ok(Ok(Ok(_)))) {
+        let forgotten = async { self.store.commit(vec![forget()]).ok()?.await.ok()?.ok() };
+        if matches!(timeout(SHARING_END_WAIT, forgotten).await, Ok(Some(_))) {
             self.noted = None;
         } else {
             tracing::warn!("that sharing ended is not on disk yet; it is tried again");
@@ -92,8 +92,14 @@ impl Sharing {
     }
 }
 
-/// What takes the note away: for who stops the whole program, and does not wait.
-pub(super) fn forget() -> Write {
+/// Takes the note away, without waiting: for who stops the whole program.
+pub(super) fn forget_in(store: &Store) {
+    if let Err(error) = store.commit(vec![forget()]) {
+        tracing::warn!(%error, "that sharing ended is not on disk: the next start may find it on");
+    }
+}
+
+fn forget() -> Write {
     Write::Delete { table: Table::Settings, key: KEY.into() }
 }
 
