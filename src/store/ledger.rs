@@ -37,8 +37,8 @@ pub(super) struct Ledger {
     begun: bool,
     /// What is in the journal, and the engine does not have.
     noted: Option<Redo>,
-    /// Whether the disk has everything that is in the journal.
-    is_synced: bool,
+    /// The last record that the disk is known to have.
+    synced: u64,
     /// When the first and the last commit were that are in the journal only.
     first: Option<Stopwatch>,
     last: Stopwatch,
@@ -96,7 +96,7 @@ impl Ledger {
             mark,
             begun: false,
             noted: None,
-            is_synced: true,
+            synced: mark.serial,
             first: None,
             last: Stopwatch::start(),
             rows: 0,
@@ -163,8 +163,8 @@ impl Ledger {
             return Ok(None);
         }
         let mark = Mark { serial: self.mark.serial + 1, is_open: true, ..self.mark };
-        self.is_synced = false;
-        self.try_journal(|journal| journal.append(redo.record(mark.life, mark.serial)))?;
+        let synced = self.synced;
+        self.try_journal(|journal| journal.append(redo.record(mark.life, mark.serial, synced)))?;
         self.mark = mark;
         self.rows += redo.rows();
         self.last = Stopwatch::start();
@@ -177,12 +177,12 @@ impl Ledger {
     /// of the journal when the file is opened again. After a [`Fault::Journal`] the same may be tried again at once.
     pub(super) fn settle(&mut self, engine: &Engine) -> Result<(), WriteFault> {
         self.has_recorded = false;
-        if !self.is_synced {
+        if self.synced < self.mark.serial {
             if self.journal.is_none() {
                 return self.checkpoint(engine, |_| Ok(())).map_err(WriteFault::Engine);
             }
             self.try_journal(|journal| journal.sync())?;
-            self.is_synced = true;
+            self.synced = self.mark.serial;
         }
         self.take_in(engine).map_err(WriteFault::Engine)
     }
@@ -264,7 +264,7 @@ impl Ledger {
         self.begun = self.journal.is_some();
         self.mark.is_open = self.begun;
         self.journal.iter_mut().for_each(Journal::restart);
-        (self.first, self.rows, self.is_synced) = (None, 0, true);
+        (self.first, self.rows, self.synced) = (None, 0, self.mark.serial);
     }
 }
 

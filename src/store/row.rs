@@ -9,8 +9,9 @@ use super::Table;
 use super::log::Fault;
 
 /// The number of this file format. A program refuses files with a higher one. Since 2 the newest rows may be in the
-/// journal, where a program that does not know of it would not find them.
-pub(super) const FORMAT: u32 = 2;
+/// journal, where a program that does not know of it would not find them; since 3 the journal's records say what was on
+/// disk before them, and a program that does not know of that would not find these.
+pub(super) const FORMAT: u32 = 3;
 
 /// Row of the file format's number.
 pub(super) const KEY_FORMAT: [u8; 2] = [0, 0];

@@ -230,7 +230,43 @@ fn a_folder_from_before_the_journal_is_taken_over() {
     // A program from before the journal would not find what is in it, and is told so.
     let engine = log::Engine::open(&dir.path().join(DB), 1 << 20).unwrap();
     let format = engine.read(|rows| log::Rows::get(rows, &row::KEY_FORMAT)).unwrap().unwrap();
-    assert_eq!(row::unseal_number(&row::KEY_FORMAT, &format).unwrap(), 2);
+    assert_eq!(row::unseal_number(&row::KEY_FORMAT, &format).unwrap(), u64::from(row::FORMAT));
+}
+
+/// A journal as it was before its records said what was on disk, and where each one begins.
+fn of_format_2(journal: &[u8]) -> (Vec<u8>, Vec<usize>) {
+    let (header, mut rest) = journal.split_at(16);
+    let (mut old, mut begins) = (header.to_vec(), Vec::new());
+    while let Some(record) = rest.strip_prefix(b"\xC7ro2") {
+        let (length, record) = record.split_at(4);
+        let (life_and_serial, record) = record.split_at(16);
+        let content = &record[12..][..u32::from_le_bytes(length.try_into().unwrap()) as usize];
+        let sum = crc32c::crc32c(&[life_and_serial, length, content].concat()).to_le_bytes();
+        begins.push(old.len());
+        old.extend([b"\xC7row", length, life_and_serial, &sum, content].concat());
+        old.resize(header.len() + redo::place(old.len() - header.len()), 0);
+        rest = &rest[redo::place(36 + content.len())..];
+    }
+    old.resize(journal.len(), 0);
+    (old, begins)
+}
+
+#[test]
+fn a_journal_whose_records_do_not_say_what_was_on_disk_is_taken_up_and_its_damage_told() {
+    let (db, journal, _) = unfinished(4);
+    let (journal, begins) = of_format_2(&journal);
+    assert_eq!(begins.len(), 4);
+    let copy = folder(&db, &journal);
+    let store = open(copy.path());
+    assert_eq!(read(&store, "a"), numbers_upto(4));
+    done(&store, vec![append("a", "x")]);
+    done(&store, vec![append("a", "y")]);
+    let (db_after, journal_after) = killed(copy.path());
+    assert_eq!(read(&open(folder(&db_after, &journal_after).path()), "a"), numbers_upto(4) + "xy");
+    let mut bad = journal;
+    bad[begins[2]..begins[3]].fill(0);
+    let why = refused(folder(&db, &bad).path());
+    assert!(why.contains("journal"), "{why}");
 }
 
 #[test]
@@ -243,7 +279,7 @@ fn bytes_of_strangers_cannot_pass_for_a_record() {
     forged[8..16].copy_from_slice(&[0; 8]);
     let mut of_another = redo::Redo::new();
     of_another.put(b"key", b"value");
-    forged.extend(of_another.record(1, 99));
+    forged.extend(of_another.record(1, 99, 98));
     let update = Bytes::from(forged);
     done(&store, vec![Write::Append { doc: doc("b"), update: update.clone() }]);
     done(&store, vec![Write::Append { doc: doc("b"), update }]);

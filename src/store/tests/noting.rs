@@ -7,6 +7,7 @@ use std::path::Path;
 use super::*;
 
 const KEY: &[u8] = b"key";
+const JOURNAL: &str = "townhall.journal";
 
 fn put(value: usize) -> Write {
     Write::Put { table: Table::Messages, key: KEY.into(), value: value.to_string().into() }
@@ -24,14 +25,33 @@ fn office(dir: &Path) -> Store {
     store
 }
 
-/// What the next life finds after a kill now.
-fn after_a_kill(dir: &Path) -> (tempfile::TempDir, Store) {
+/// What a kill leaves behind now.
+fn killed(dir: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
-    for file in ["townhall.db", "townhall.journal"] {
+    for file in ["townhall.db", JOURNAL] {
         fs::copy(dir.join(file), copy.path().join(file)).unwrap();
     }
+    copy
+}
+
+/// What the next life finds after a kill now.
+fn after_a_kill(dir: &Path) -> (tempfile::TempDir, Store) {
+    let copy = killed(dir);
     let store = open(copy.path());
     (copy, store)
+}
+
+/// What a power cut leaves behind now, when the disk has everything but the record with this number of the last ones.
+fn after_a_power_cut(dir: &Path, lost: usize) -> tempfile::TempDir {
+    let copy = killed(dir);
+    let mut journal = fs::read(copy.path().join(JOURNAL)).unwrap();
+    let begins: Vec<usize> =
+        (16..journal.len()).step_by(16).filter(|at| journal[*at..].starts_with(b"\xC7ro2")).collect();
+    let from = begins[lost];
+    let to = begins.get(lost + 1).copied().unwrap_or(journal.len());
+    journal[from..to].fill(0);
+    fs::write(copy.path().join(JOURNAL), journal).unwrap();
+    copy
 }
 
 /// Begins a commit that the writer, which has nothing to do, is not needed for.
@@ -69,6 +89,36 @@ fn what_is_written_survives_a_kill_though_the_writer_knows_nothing_of_it() {
     drop(store);
     let store = open(dir.path());
     assert_eq!((value(&store), read(&store, "a"), *store.tip().borrow()), (20, text, tip));
+}
+
+#[test]
+fn a_power_cut_that_takes_one_of_the_records_nobody_was_told_of_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = office(dir.path());
+    let receipts = [1, 2, 3].map(|number| noted(&store, &[put(number)]));
+    for (lost, kept) in [(0, 0), (1, 1), (2, 2)] {
+        let cut = after_a_power_cut(dir.path(), lost);
+        let found = open(cut.path());
+        assert_eq!(value(&found), kept, "without record {lost}");
+        // What stands behind the hole does not come back when the hole is filled.
+        done(&found, vec![put(7)]);
+        for number in [8, 9] {
+            done(&found, vec![put(number)]);
+            let (_copy, next) = after_a_kill(cut.path());
+            assert_eq!(value(&next), number, "without record {lost}");
+        }
+    }
+    receipts.into_iter().for_each(|receipt| _ = receipt.blocking_recv().unwrap().unwrap());
+    drop(noted(&store, &[put(4)]));
+    // All but the last one were told to be on disk.
+    for lost in [0, 1, 2] {
+        let cut = after_a_power_cut(dir.path(), lost);
+        let Err(refused) = Store::open(cut.path(), &Clock::real(), &Metrics::new()) else {
+            panic!("without record {lost} it was opened")
+        };
+        assert!(matches!(refused, OpenError::Damaged(_)), "{refused}");
+    }
+    assert_eq!(value(&open(after_a_power_cut(dir.path(), 3).path())), 3);
 }
 
 #[test]
