@@ -206,7 +206,8 @@ impl Writer {
     }
 
     fn answer(&self, batch: Vec<Handed>, tips: &[u64]) {
-        if let Some(tip) = tips.last() {
+        // What was noted came before what its batch was waiting with, and may stand behind it.
+        if let Some(tip) = tips.iter().max() {
             self.shared.tip.send_if_modified(|now| {
                 let is_news = *now < Seq(*tip);
                 *now = (*now).max(Seq(*tip));

@@ -122,6 +122,20 @@ fn a_power_cut_that_takes_one_of_the_records_nobody_was_told_of_is_no_damage() {
 }
 
 #[test]
+fn the_end_of_the_log_is_told_though_an_earlier_commit_comes_to_the_writer_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = office(dir.path());
+    let tip = store.tip();
+    for round in 0..100 {
+        let earlier = store.commit_in_steps(vec![append("a", "1")]).unwrap().1;
+        let later = store.commit(vec![append("a", "2")]).unwrap();
+        let earlier = earlier.blocking_recv().unwrap().unwrap();
+        let later = later.blocking_recv().unwrap().unwrap();
+        assert!(earlier.upto < later.upto && later.upto <= *tip.borrow(), "round {round}");
+    }
+}
+
+#[test]
 fn what_is_written_is_kept_by_a_stop_that_nobody_waits_for() {
     let dir = tempfile::tempdir().unwrap();
     let store = office(dir.path());
