@@ -29,6 +29,8 @@ pub const MIB: usize = 1024 * KIB;
 pub const UPDATE_MAX_BYTES: usize = 8 * MIB;
 /// Largest state vector from a client, in bytes: some 100,000 writers in one document.
 pub const STATE_VECTOR_MAX_BYTES: usize = MIB;
+/// A state vector may name writers that the document does not have in so many bytes: some thousand, who are on their way.
+pub const STATE_VECTOR_FREE_BYTES: usize = 8 * KIB;
 /// Deepest nesting of `Any` values inside an update: the reference engines overflow their stack at 20,000.
 pub const UPDATE_NESTING_MAX: usize = 64;
 /// A document beyond this many bytes takes no further growth.
@@ -167,6 +169,8 @@ pub const SNAPSHOT_UPDATES: usize = 100;
 pub const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(300);
 /// Snapshots of one document lie at least this far apart while it is open: a large one costs its whole size each time.
 pub const SNAPSHOT_SPACING: Duration = Duration::from_secs(5);
+/// A snapshot that is due lets so many rounds of answers go first.
+pub const SNAPSHOT_PUT_OFF_MAX: u32 = 16;
 /// A snapshot that failed is tried again after this long.
 pub const SNAPSHOT_RETRY: Duration = Duration::from_secs(30);
 /// Snapshots kept for each document.

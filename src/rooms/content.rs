@@ -107,6 +107,11 @@ impl Content {
         self.have.get_or_insert_with(|| self.known.state_vector()).clone()
     }
 
+    /// Bytes of a state vector with every writer of the document in it, at the most.
+    pub(super) fn have_at_most(&self) -> usize {
+        self.known.state_vector_at_most()
+    }
+
     /// The number of the newest edit.
     pub(super) fn last(&self) -> u64 {
         self.last

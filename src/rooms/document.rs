@@ -30,12 +30,12 @@ use super::work::{Asks, Bench};
 use super::{OpenError, Outbox, Peer, merge, schema};
 use crate::auth::Grant;
 use crate::config::limits::{
-    ROOM_MAILBOX, ROOM_PEERS_MAX, ROOM_TOLD_MAX_BYTES, ROOM_WORK_INLINE_MAX_BYTES, STATE_VECTOR_MAX_BYTES,
+    ROOM_MAILBOX, ROOM_PEERS_MAX, ROOM_TOLD_MAX_BYTES, ROOM_WORK_INLINE_MAX_BYTES, STATE_VECTOR_FREE_BYTES,
 };
 use crate::id::PeerId;
 use crate::store::StoreState;
 use crate::wire::awareness;
-use crate::wire::gate;
+use crate::wire::gate::GateError;
 
 /// Loads the document, then lives until nobody needs it.
 pub(super) async fn run(listing: Listing, mut commands: mpsc::Receiver<Command>) {
@@ -169,7 +169,7 @@ impl Room {
             Command::Owe { peer, edits } => self.owe(peer, edits),
             Command::Ask { peer } => self.ask(peer),
             Command::Sync { peer, have } => self.sync(peer, have),
-            Command::Presence { peer, update } => self.hear(peer, &update),
+            Command::Presence { peer, entries } => self.hear(peer, entries),
             Command::Who { peer } => self.who(peer),
             Command::Resync { peer } => self.resync(peer),
             Command::Tell { peer, text } => self.tell(peer, text),
@@ -234,16 +234,16 @@ impl Room {
         }
     }
 
-    fn sync(&mut self, id: PeerId, have: Bytes) {
+    fn sync(&mut self, id: PeerId, have: Result<Bytes, GateError>) {
         let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.grant.holds()) else { return };
-        if have.len() > STATE_VECTOR_MAX_BYTES || gate::state_vector(&have).is_err() {
-            return self.listing.house.metrics.refuse("state_vector");
-        }
+        let Ok(have) = have else { return self.listing.house.metrics.refuse("state_vector") };
         peer.asked = false;
         if peer.hearing == Hearing::Nothing {
             peer.hearing = Hearing::Soon;
         }
-        self.asks.put(id, Some(have));
+        // Who names far more writers than there are gets everything: that is made for all together.
+        let is_likely = have.len() <= self.content.have_at_most() + STATE_VECTOR_FREE_BYTES;
+        self.asks.put(id, is_likely.then_some(have));
     }
 
     fn resync(&mut self, id: PeerId) {
@@ -270,10 +270,10 @@ impl Room {
         }
     }
 
-    fn hear(&mut self, id: PeerId, update: &[u8]) {
+    fn hear(&mut self, id: PeerId, entries: Option<Vec<awareness::Entry>>) {
         let Some(peer) = self.peers.get(&id).filter(|peer| peer.grant.holds()) else { return };
         let metrics = &self.listing.house.metrics;
-        let Ok(entries) = awareness::decode(update) else { return metrics.refuse("presence") };
+        let Some(entries) = entries else { return metrics.refuse("presence") };
         for entry in entries {
             match self.presence.hear(id, peer.grant.person(), &entry) {
                 Heard::Taken | Heard::Passed => {}

@@ -12,8 +12,11 @@ use tokio::time::sleep;
 
 use super::{OpenError, Outbox, Refusal};
 use crate::auth::Grant;
-use crate::config::limits::{EDIT_PART_PAUSE, EDIT_PARTS_FREE, ROOM_WORK_INLINE_MAX_BYTES, UPDATE_MAX_BYTES};
+use crate::config::limits::{
+    EDIT_PART_PAUSE, EDIT_PARTS_FREE, ROOM_WORK_INLINE_MAX_BYTES, STATE_VECTOR_MAX_BYTES, UPDATE_MAX_BYTES,
+};
 use crate::id::PeerId;
+use crate::wire::awareness;
 use crate::wire::gate::{self, GateError, Structure};
 
 /// The room behind a [`Peer`] is gone; its outbox has said why.
@@ -56,13 +59,15 @@ pub(super) enum Command {
     Ask {
         peer: PeerId,
     },
+    /// A question, and the state vector that was read in it.
     Sync {
         peer: PeerId,
-        have: Bytes,
+        have: Result<Bytes, GateError>,
     },
+    /// What was read in a presence message, if it is one.
     Presence {
         peer: PeerId,
-        update: Bytes,
+        entries: Option<Vec<awareness::Entry>>,
     },
     Who {
         peer: PeerId,
@@ -183,12 +188,15 @@ impl Peer {
     }
 
     /// Asks for what is missing beyond `have`, a state vector; answered by [`Event::Synced`](super::Event::Synced).
-    /// Edits of others are heard from the first answer on.
+    /// Edits of others are heard from the first answer on. `false`: it is no state vector, and no answer comes.
     ///
     /// # Errors
     /// When the room is gone.
-    pub async fn sync(&self, have: Bytes) -> Result<(), RoomClosed> {
-        self.send(Command::Sync { peer: self.id, have }).await
+    pub async fn sync(&self, have: Bytes) -> Result<bool, RoomClosed> {
+        let read = read(&have, check_vector).await;
+        let comes = read.is_ok();
+        self.send(Command::Sync { peer: self.id, have: read.map(|()| have) }).await?;
+        Ok(comes)
     }
 
     /// Hands in a presence message: the payload of a y-protocols awareness message.
@@ -196,7 +204,7 @@ impl Peer {
     /// # Errors
     /// When the room is gone.
     pub async fn presence(&self, update: Bytes) -> Result<(), RoomClosed> {
-        self.send(Command::Presence { peer: self.id, update }).await
+        self.send(Command::Presence { peer: self.id, entries: awareness::decode(&update).ok() }).await
     }
 
     /// Asks for everybody's presence; answered by [`Event::Present`](super::Event::Present) when anybody has one.
@@ -231,13 +239,7 @@ impl Peer {
     }
 
     async fn hand_in(&self, update: Bytes, whole: bool) -> Result<(), RoomClosed> {
-        let read = if update.len() > ROOM_WORK_INLINE_MAX_BYTES {
-            let bytes = update.clone();
-            let reading = tokio::task::spawn_blocking(move || check(&bytes));
-            reading.await.unwrap_or(Err(GateError::Circle))
-        } else {
-            check(&update)
-        };
+        let read = read(&update, check).await;
         let parts = read.as_ref().map_or(0, |structure| structure.parts());
         self.send(Command::Edit { peer: self.id, update, read, whole }).await?;
         if parts > EDIT_PARTS_FREE {
@@ -251,7 +253,26 @@ impl Peer {
     }
 }
 
-/// Reads an edit where its sender waits, so that a large or hostile one takes nobody else's time.
+/// Reads what a client sent where it waits, so that what is large or hostile takes nobody else's time.
+async fn read<T: Send + 'static>(
+    bytes: &Bytes,
+    how: fn(&[u8]) -> Result<T, GateError>,
+) -> Result<T, GateError> {
+    if bytes.len() <= ROOM_WORK_INLINE_MAX_BYTES {
+        return how(bytes);
+    }
+    let bytes = bytes.clone();
+    let reading = tokio::task::spawn_blocking(move || how(&bytes));
+    reading.await.unwrap_or(Err(GateError::Circle))
+}
+
+fn check_vector(have: &[u8]) -> Result<(), GateError> {
+    if have.len() > STATE_VECTOR_MAX_BYTES {
+        return Err(GateError::Count);
+    }
+    gate::state_vector(have).map(drop)
+}
+
 fn check(update: &[u8]) -> Result<Box<Structure>, GateError> {
     if update.len() > UPDATE_MAX_BYTES {
         return Err(GateError::Count);

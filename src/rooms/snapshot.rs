@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::alarm::Alarm;
 use super::saving::receipt;
 use crate::config::Realtime;
-use crate::config::limits::{SNAPSHOT_RETRY, SNAPSHOT_SPACING};
+use crate::config::limits::{SNAPSHOT_PUT_OFF_MAX, SNAPSHOT_RETRY, SNAPSHOT_SPACING};
 use crate::id::DocName;
 use crate::store::{CommitError, Committed, Receipt};
 use crate::telemetry::Metrics;
@@ -27,6 +27,8 @@ pub(super) struct Snapshots {
     /// Rows on disk that no snapshot holds.
     since: usize,
     wanted: bool,
+    /// How often one that is due let others go first.
+    put_off: u32,
     /// The rows that the snapshot being made will hold.
     making: Option<usize>,
     flight: Option<Receipt>,
@@ -50,6 +52,7 @@ impl Snapshots {
             complete,
             since: rows,
             wanted: false,
+            put_off: 0,
             making: None,
             flight: None,
             due: Alarm::default(),
@@ -75,6 +78,12 @@ impl Snapshots {
         self.could() && !self.rest.is_set() && (self.wanted || self.since >= self.updates)
     }
 
+    /// Lets others go first, if it may: whoever asks without end does not keep the log from becoming short.
+    pub(super) fn put_off(&mut self) -> bool {
+        self.put_off += 1;
+        self.put_off <= SNAPSHOT_PUT_OFF_MAX
+    }
+
     /// Whether one could be made, for the last time.
     pub(super) fn could(&self) -> bool {
         self.complete && self.since > 0 && !self.is_busy()
@@ -87,7 +96,7 @@ impl Snapshots {
 
     /// One is being made, of everything on disk now.
     pub(super) fn begin(&mut self) {
-        self.making = Some(self.since);
+        (self.making, self.put_off) = (Some(self.since), 0);
     }
 
     /// What was made is on its way to disk, or is not.
@@ -131,5 +140,22 @@ impl Snapshots {
         self.making = None;
         self.rest.set(SNAPSHOT_RETRY);
         self.metrics.snapshots.get_or_create(&Reason { reason: "failed" }).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_without_end_does_not_put_a_snapshot_off_for_ever() {
+        let doc = DocName::parse("d").unwrap();
+        let mut snapshots = Snapshots::new(doc, Metrics::new(), &Realtime::default(), 1, true);
+        for _ in 0..2 {
+            let rounds =
+                std::iter::repeat_with(|| snapshots.put_off()).take_while(|goes_on| *goes_on).count();
+            assert_eq!(rounds, SNAPSHOT_PUT_OFF_MAX as usize);
+            snapshots.begin();
+        }
     }
 }

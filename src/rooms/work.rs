@@ -16,6 +16,9 @@ use crate::id::{DocName, PeerId, Seq};
 use crate::store::{Receipt, Store, Write};
 use crate::wire::gate::{self, Known, Placement};
 
+/// Reading and sorting a byte of a state vector is as much work as so many bytes of a document.
+const VECTOR_WORK: usize = 4;
+
 /// Somebody who asks for what is missing beyond `have`; `None`: for everything.
 pub(super) struct Ask {
     pub(super) peer: PeerId,
@@ -152,9 +155,13 @@ impl Bench {
 impl Work {
     fn is_light(&self) -> bool {
         let bytes = self.base.len() + self.tail.iter().map(Bytes::len).sum::<usize>();
-        let differences = self.asks.iter().filter(|ask| !ask.wants_all()).count();
-        let merges = usize::from(!self.tail.is_empty());
-        self.snapshot.is_none() && bytes.saturating_mul(merges + differences) <= ROOM_WORK_INLINE_MAX_BYTES
+        let (mut rounds, mut vectors) = (usize::from(!self.tail.is_empty()), 0);
+        for ask in self.asks.iter().filter(|ask| !ask.wants_all()) {
+            rounds += 1;
+            vectors += VECTOR_WORK * ask.have.as_ref().map_or(0, Bytes::len);
+        }
+        let work = bytes.saturating_mul(rounds).saturating_add(vectors);
+        self.snapshot.is_none() && work <= ROOM_WORK_INLINE_MAX_BYTES
     }
 
     fn run(self) -> Worked {

@@ -108,7 +108,7 @@ impl Dialect for Hocuspocus {
     async fn heard_sign(&mut self) {
         for open in self.addresses.open() {
             if let Some(have) = open.asked_before.take() {
-                expect_goodbye(open.peer.sync(have).await);
+                expect_goodbye(open.peer.sync(have).await.map(drop));
             }
         }
     }
@@ -350,7 +350,7 @@ async fn hand_in(open: &mut Open, body: Body) -> Result<(), NotForRooms> {
     let handed = match body {
         Body::Sync(SyncMessage::Step1(have)) => {
             open.asked_before = None;
-            open.peer.sync(keep(have)).await
+            open.peer.sync(keep(have)).await.map(drop)
         }
         Body::Sync(SyncMessage::Step2(update)) => peer.answer(keep(update)).await,
         Body::Sync(SyncMessage::Update(update)) => peer.edit(keep(update)).await,

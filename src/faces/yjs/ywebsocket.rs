@@ -146,7 +146,7 @@ impl Dialect for YWebsocket {
 
     async fn heard(&mut self, frame: Bytes, _say: &mut Say) -> Result<(), Closing> {
         let handed = match decode(&frame) {
-            Ok(Message::Sync(SyncMessage::Step1(have))) => self.peer.sync(keep(have)).await,
+            Ok(Message::Sync(SyncMessage::Step1(have))) => self.peer.sync(keep(have)).await.map(drop),
             Ok(Message::Sync(SyncMessage::Step2(update))) => self.peer.answer(keep(update)).await,
             Ok(Message::Sync(SyncMessage::Update(update))) => self.peer.edit(keep(update)).await,
             Ok(Message::Awareness(update)) => self.peer.presence(keep(update)).await,

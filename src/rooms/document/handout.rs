@@ -24,7 +24,8 @@ impl Room {
         }
         self.acknowledge(settled);
         if !self.bench.is_busy() {
-            self.start_work(self.snapshots.is_due() && self.asks.is_empty(), true);
+            let snapshot = self.snapshots.is_due() && (self.asks.is_empty() || !self.snapshots.put_off());
+            self.start_work(snapshot, true);
         }
         if !self.bench.is_busy() && !self.asks.is_empty() {
             self.start_work(false, false); // one round here; further ones must not keep the room from its peers

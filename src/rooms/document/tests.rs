@@ -10,9 +10,11 @@ use crate::auth::{Grant, Role};
 use crate::clock::Clock;
 use crate::config::limits::{ROOM_FEW_PEERS, ROOM_GRACE};
 use crate::id::DocName;
+use crate::rooms::content::EMPTY_UPDATE;
 use crate::rooms::{Event, Gone, Outbox, Peer, Rooms, merge};
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use crate::wire::varint::write_uint;
 
 struct House {
     _dir: TempDir,
@@ -78,6 +80,35 @@ async fn a_room_that_fails_says_so_and_the_next_one_has_everything() {
     hear(&outbox, |event| matches!(event, Event::Synced { update: Some(u), .. } if *u == letter(1))).await;
     assert_eq!((house.rooms.count(), house.metrics.rooms.get(), house.metrics.peers.get()), (1, 1, 1));
     assert_eq!(house.rooms.here().len(), 1);
+}
+
+/// A state vector with the first clock of each client.
+fn vector(clients: std::ops::RangeInclusive<u64>) -> Bytes {
+    let mut out = Vec::new();
+    write_uint(&mut out, clients.clone().count() as u64);
+    for client in clients.rev() {
+        write_uint(&mut out, client);
+        out.push(1);
+    }
+    out.into()
+}
+
+#[tokio::test]
+async fn whoever_says_to_have_more_than_there_is_is_answered_without_work_of_its_own() {
+    let house = House::new();
+    let (peer, outbox) = house.enter().await;
+    peer.edit(letter(1)).await.unwrap();
+    hear(&outbox, is_saved).await;
+    let answered = async |have: Bytes, update: Bytes| {
+        assert!(peer.sync(have).await.unwrap());
+        hear(&outbox, |event| matches!(event, Event::Synced { update: Some(u), .. } if *u == update)).await;
+    };
+    answered(vector(1..=1_000), EMPTY_UPDATE).await;
+    answered(vector(1..=200_000), letter(1)).await;
+    for rubbish in [vector(1..=300_000), Bytes::from_static(&[2, 1, 1, 1, 2])] {
+        assert!(!peer.sync(rubbish).await.unwrap(), "no answer comes");
+    }
+    answered(vector(1..=2), EMPTY_UPDATE).await;
 }
 
 #[tokio::test]

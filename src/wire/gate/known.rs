@@ -104,6 +104,12 @@ impl Known {
         vector::encode(self.clocks.len(), self.clocks.iter().rev().map(|(client, clock)| (*client, *clock)))
     }
 
+    /// No fewer bytes than the state vector has, told at once.
+    #[must_use]
+    pub fn state_vector_at_most(&self) -> usize {
+        vector::ENTRY_MAX_BYTES * (self.clocks.len() + 1)
+    }
+
     /// The state vector as a value.
     #[must_use]
     pub fn clocks(&self) -> StateVector {

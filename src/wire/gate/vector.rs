@@ -7,6 +7,9 @@ use bytes::Bytes;
 use super::{CLOCK_END, GateError};
 use crate::wire::varint::{Reader, write_uint};
 
+/// The longest number of a client, and the longest clock, in bytes.
+pub(super) const ENTRY_MAX_BYTES: usize = 10 + 5;
+
 /// What somebody has, as `Y.encodeStateVector` writes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StateVector(Vec<(u64, u32)>);
