@@ -29,7 +29,7 @@ pub const MIB: usize = 1024 * KIB;
 pub const UPDATE_MAX_BYTES: usize = 8 * MIB;
 /// Largest state vector from a client, in bytes: some 100,000 writers in one document.
 pub const STATE_VECTOR_MAX_BYTES: usize = MIB;
-/// A state vector may name writers that the document does not have in so many bytes: some thousand, who are on their way.
+/// A state vector may name writers that the document does not have, in so many bytes: some thousand, on their way.
 pub const STATE_VECTOR_FREE_BYTES: usize = 8 * KIB;
 /// Deepest nesting of `Any` values inside an update: the reference engines overflow their stack at 20,000.
 pub const UPDATE_NESTING_MAX: usize = 64;

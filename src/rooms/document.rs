@@ -171,7 +171,7 @@ impl Room {
             Command::Sync { peer, have } => self.sync(peer, have),
             Command::Presence { peer, entries } => self.hear(peer, entries),
             Command::Who { peer } => self.who(peer),
-            Command::Resync { peer } => self.resync(peer),
+            Command::Resync { peer, reply } => _ = reply.send(self.resync(peer)), // whoever is gone needs none
             Command::Tell { peer, text } => self.tell(peer, text),
             Command::Rest { peer, rest, owed } => self.rest(peer, rest, owed),
             #[cfg(test)]
@@ -246,12 +246,14 @@ impl Room {
         self.asks.put(id, is_likely.then_some(have));
     }
 
-    fn resync(&mut self, id: PeerId) {
+    /// Brings a reader up to date; whether that takes an answer with an update.
+    fn resync(&mut self, id: PeerId) -> bool {
         self.speak(); // what is missed ends with it
-        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.grant.holds()) else { return };
-        let Some(missed) = peer.outbox.catch_up(id) else { return };
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.grant.holds()) else { return false };
+        let Some(missed) = peer.outbox.catch_up(id) else { return false };
         self.listing.house.metrics.resyncs.inc();
-        if missed <= self.content.last() && peer.hearing == Hearing::Edits {
+        let lacks_edits = missed <= self.content.last() && peer.hearing == Hearing::Edits;
+        if lacks_edits {
             match self.content.since(missed).and_then(joined) {
                 Some(update) => peer.outbox.synced(id, Some(update), self.content.have()),
                 None => {
@@ -261,6 +263,7 @@ impl Room {
             }
         }
         self.who(id);
+        lacks_edits
     }
 
     fn who(&mut self, id: PeerId) {

@@ -72,8 +72,10 @@ pub(super) enum Command {
     Who {
         peer: PeerId,
     },
+    /// Answered by whether an answer with an update comes.
     Resync {
         peer: PeerId,
+        reply: oneshot::Sender<bool>,
     },
     Tell {
         peer: PeerId,
@@ -215,12 +217,15 @@ impl Peer {
         self.send(Command::Who { peer: self.id }).await
     }
 
-    /// The reader drained after [`Event::Lagged`](super::Event::Lagged): asks for what it missed.
+    /// The reader drained after [`Event::Lagged`](super::Event::Lagged): asks for what it missed. `true`: an answer
+    /// with an update comes.
     ///
     /// # Errors
     /// When the room is gone.
-    pub async fn resync(&self) -> Result<(), RoomClosed> {
-        self.send(Command::Resync { peer: self.id }).await
+    pub async fn resync(&self) -> Result<bool, RoomClosed> {
+        let (reply, comes) = oneshot::channel();
+        self.send(Command::Resync { peer: self.id, reply }).await?;
+        comes.await.map_err(|_| RoomClosed)
     }
 
     /// Sends text to every peer of this room as [`Event::Told`](super::Event::Told) (Hocuspocus' stateless message),

@@ -2,9 +2,10 @@
 //!
 //! Owns the bytes of a record, and which records after which others are whole. Does not know files, nor what rows mean.
 //!
-//! A record is its mark, the bytes of its content, the life of the journal that it belongs to, its number, the last number
-//! that was on disk when it was written, a CRC-32C of all of these and the content. Numbers follow each other without a
-//! gap. The life is random and stays on this computer: bytes that strangers put into rows cannot pass for a record.
+//! A record is its mark, the bytes of its content, the life of the journal that it belongs to, its number, the last
+//! number that was on disk when it was written, a CRC-32C of all of these and the content. Numbers follow each other
+//! without a gap. The life is random and stays on this computer: bytes that strangers put into rows cannot pass for a
+//! record.
 
 use super::log::{Fault, Writing};
 use crate::config::limits::JOURNAL_RECORD_MAX_BYTES;
@@ -147,7 +148,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// What is to be done again: the contents of the records behind number `after`, and the last number that was given away.
+/// What is to be done again: the contents of the records behind number `after`, and the last number that was given.
 ///
 /// Records stand one behind the other from the beginning; behind the last one lies what is left of older ones. What was
 /// not on disk when the computer stopped was never acknowledged, and the disk may have kept any of it: a record that is

@@ -10,7 +10,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::varint::{Reader, WireError, shared, write_buf, write_str, write_uint};
-use super::ysync::SyncMessage;
+use super::ysync::{self, SyncMessage};
 
 const SYNC: u64 = 0;
 const AWARENESS: u64 = 1;
@@ -260,6 +260,16 @@ pub fn encode(address: &Address, body: &Body) -> Bytes {
     out.into()
 }
 
+/// What comes before `update` in the frame of a sync step 2.
+#[must_use]
+pub fn encode_head(address: &Address, update: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(address.0.len() + 16);
+    write_buf(&mut out, &address.0);
+    write_uint(&mut out, SYNC);
+    ysync::write_step_2_head(&mut out, update.len());
+    out.into()
+}
+
 /// The single byte that answers a [`Packet::Ping`].
 #[must_use]
 pub fn pong() -> Bytes {
@@ -306,6 +316,15 @@ mod tests {
             Body::SyncStatus(false),
         ] {
             assert_eq!(back_and_forth(&body), body);
+        }
+    }
+
+    #[test]
+    fn an_answer_may_be_written_in_two_parts() {
+        for len in [2, 200, 20_000] {
+            let (address, update) = (Address::new("record:a"), Bytes::from(vec![7; len]));
+            let whole = encode(&address, &Body::Sync(SyncMessage::Step2(update.clone())));
+            assert_eq!([&encode_head(&address, &update)[..], &update].concat(), whole);
         }
     }
 

@@ -119,6 +119,21 @@ pub fn encode(message: &Message) -> Bytes {
     out.into()
 }
 
+/// What comes before `update` in a message of sync step 2.
+#[must_use]
+pub fn encode_head(update: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(12);
+    write_uint(&mut out, SYNC);
+    write_step_2_head(&mut out, update.len());
+    out.into()
+}
+
+/// What comes before the bytes of a sync step 2, so many of them.
+pub(super) fn write_step_2_head(out: &mut Vec<u8>, len: usize) {
+    write_uint(out, STEP_2);
+    write_uint(out, len as u64);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +151,15 @@ mod tests {
         for (message, bytes) in cases {
             assert_eq!(encode(&message), bytes);
             assert_eq!(decode(&Bytes::copy_from_slice(bytes)), Ok(message));
+        }
+    }
+
+    #[test]
+    fn an_answer_may_be_written_in_two_parts() {
+        for len in [2, 200, 20_000] {
+            let update = Bytes::from(vec![7; len]);
+            let whole = encode(&Message::Sync(SyncMessage::Step2(update.clone())));
+            assert_eq!([&encode_head(&update)[..], &update].concat(), whole);
         }
     }
 

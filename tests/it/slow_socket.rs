@@ -8,7 +8,7 @@ use townhall::auth::Role;
 
 use crate::harness::OfficeProcess;
 use crate::harness::hocus::{Heard, Hocus};
-use crate::harness::typist::{Typist, read_var_uint, state_vector};
+use crate::harness::typist::{Typist, read_var_uint, state_vector, var_uint};
 
 const READERS: usize = 50;
 const STOPPED: usize = 10;
@@ -98,6 +98,52 @@ async fn ten_stopped_readers_cost_a_mebibyte_each_and_nobody_else_notices() {
     for converged in stopped.join_all().await {
         assert!(converged, "a reader that had stopped has everything in the end");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_is_not_read_holds_one_answer_however_many_it_asks_for() {
+    const SESSIONS: usize = 32;
+    const LARGE: &str = "large";
+    let folder = tempfile::tempdir().unwrap();
+    let office = OfficeProcess::start(&folder.path().join("data"));
+    let token = office.mint(Role::Editor).await;
+    let (mut writer, _) = Hocus::join(office.port(), LARGE, &token).await.unwrap();
+    let mut typist = Typist::new(1);
+    for _ in 0..16 {
+        writer.update(&typist.types(&"y".repeat(500_000))).await.unwrap();
+        writer.saved(1).await.unwrap();
+    }
+    let mut reader = Hocus::connect(office.port(), LARGE, &token).await.unwrap();
+    for session in 0..SESSIONS {
+        reader.at(&format!("{LARGE}\0{session}"));
+        reader.authenticate(&token).await.unwrap();
+        while !matches!(reader.next().await, Heard::Authenticated(_)) {}
+    }
+    let before_kib = office.resident_kib();
+    for session in 0..SESSIONS {
+        reader.at(&format!("{LARGE}\0{session}"));
+        // All but a few letters, and for each session its own few.
+        let mut have = vec![1, 1];
+        var_uint(&mut have, session as u64 + 1);
+        reader.step1(&have).await.unwrap();
+    }
+    let mut peak_kib = 0;
+    for _ in 0..100 {
+        peak_kib = peak_kib.max(office.resident_kib());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut answers = 0;
+    while answers < SESSIONS {
+        match reader.next_within(Duration::from_secs(30)).await {
+            Some(Heard::Step2(_)) => answers += 1,
+            Some(Heard::Closed(_)) | None => panic!("{answers} of {SESSIONS} answers"),
+            Some(_) => {}
+        }
+        peak_kib = peak_kib.max(office.resident_kib());
+    }
+    let grown_mib = peak_kib.saturating_sub(before_kib) / 1024;
+    println!("grown {grown_mib} MiB");
+    assert!(grown_mib < 96, "grown by {grown_mib} MiB for {SESSIONS} answers of 8 MB");
 }
 
 #[tokio::test(flavor = "multi_thread")]

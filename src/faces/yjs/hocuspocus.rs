@@ -12,6 +12,7 @@ use axum::response::Response;
 use bytes::Bytes;
 
 use super::address::{Addresses, Open, State, TooMany};
+use super::asking::{Asking, Question};
 use super::closing::Closing;
 use super::mouth::{self, Mouth};
 use super::say::Say;
@@ -26,7 +27,7 @@ use crate::faces::Caller;
 use crate::faces::line::{Handshake, Voice, binary_frame};
 use crate::id::{DocName, PeerId};
 use crate::rooms::{Event, Gone, OpenError, Outbox, RoomClosed};
-use crate::wire::hocuspocus::{Address, Body, Frame, Packet, decode, encode, pong};
+use crate::wire::hocuspocus::{Address, Body, Frame, Packet, decode, encode, encode_head, pong};
 use crate::wire::varint::Reader;
 use crate::wire::ysync::SyncMessage;
 
@@ -62,7 +63,7 @@ struct Hocuspocus {
     schema: Option<u32>,
     addresses: Addresses,
     newcomers: Vec<(PeerId, Grant)>,
-    lagged: Vec<PeerId>,
+    asking: Asking,
     admitted: bool,
     ask_for_sign: bool,
     /// Bytes and messages taken before anybody had logged in.
@@ -108,7 +109,7 @@ impl Dialect for Hocuspocus {
     async fn heard_sign(&mut self) {
         for open in self.addresses.open() {
             if let Some(have) = open.asked_before.take() {
-                expect_goodbye(open.peer.sync(have).await.map(drop));
+                self.asking.put(open.peer.id(), Question::Beyond(have));
             }
         }
     }
@@ -125,7 +126,8 @@ impl Dialect for Hocuspocus {
                 // The room's own question first: its answer is what brings a provider's counter to zero.
                 say.message(encode(address, &Body::Sync(SyncMessage::Step1(have))));
                 if let Some(update) = update {
-                    say.message(encode(address, &Body::Sync(SyncMessage::Step2(update))));
+                    say.message_with(encode_head(address, &update), update);
+                    self.asking.answered(peer);
                 }
             }
             Event::Edited(edited) => say.frame(mouth::edited(Some(address), &edited)),
@@ -139,7 +141,7 @@ impl Dialect for Hocuspocus {
                 let text = notice::stored(state);
                 say.message(encode(address, &Body::Stateless(text)));
             }
-            Event::Lagged => self.lagged.push(peer),
+            Event::Lagged => self.asking.put(peer, Question::Missed),
             Event::Gone(Gone::Stopping) => return Err(Closing::RESTART),
             Event::Gone(Gone::Fault) => return Err(Closing::RESET),
             Event::Gone(Gone::Revoked) => return Err(Closing::UNAUTHORIZED),
@@ -152,10 +154,16 @@ impl Dialect for Hocuspocus {
     }
 
     async fn drained(&mut self) {
-        for peer in std::mem::take(&mut self.lagged) {
-            if let Some((_, open)) = self.addresses.of(peer) {
-                expect_goodbye(open.peer.resync().await);
+        while let Some((peer, question)) = self.asking.next(|peer| self.addresses.has(peer)) {
+            let Some((_, open)) = self.addresses.of(peer) else { continue };
+            let comes = match question {
+                Question::Beyond(have) => open.peer.sync(have).await,
+                Question::Missed => open.peer.resync().await,
+            };
+            if comes == Ok(true) {
+                self.asking.begin(peer);
             }
+            expect_goodbye(comes.map(drop));
         }
     }
 
@@ -184,7 +192,7 @@ impl Hocuspocus {
             schema,
             addresses: Addresses::default(),
             newcomers: Vec::new(),
-            lagged: Vec::new(),
+            asking: Asking::default(),
             admitted: false,
             ask_for_sign: false,
             taken: (0, 0),
@@ -213,7 +221,7 @@ impl Hocuspocus {
                 self.addresses.forget(&address);
             }
             (Some(State::Open(open)), body) => {
-                return match hand_in(open, body).await {
+                return match hand_in(open, body, &mut self.asking).await {
                     Ok(()) => Ok(()),
                     Err(NotForRooms) => self.unreadable(),
                 };
@@ -307,7 +315,7 @@ impl Hocuspocus {
         for frame in frames {
             let Ok(Packet::Frame(Frame { body, .. })) = decode(&frame) else { continue };
             let Some(State::Open(open)) = self.addresses.get(address) else { return Ok(()) };
-            if hand_in(open, body).await.is_err() {
+            if hand_in(open, body, &mut self.asking).await.is_err() {
                 self.unreadable()?;
             }
         }
@@ -345,12 +353,13 @@ impl Hocuspocus {
 struct NotForRooms;
 
 /// Gives a client's word to its room.
-async fn hand_in(open: &mut Open, body: Body) -> Result<(), NotForRooms> {
+async fn hand_in(open: &mut Open, body: Body, asking: &mut Asking) -> Result<(), NotForRooms> {
     let peer = &open.peer;
     let handed = match body {
         Body::Sync(SyncMessage::Step1(have)) => {
             open.asked_before = None;
-            open.peer.sync(keep(have)).await.map(drop)
+            asking.put(peer.id(), Question::Beyond(keep(have)));
+            Ok(())
         }
         Body::Sync(SyncMessage::Step2(update)) => peer.answer(keep(update)).await,
         Body::Sync(SyncMessage::Update(update)) => peer.edit(keep(update)).await,

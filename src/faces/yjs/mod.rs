@@ -4,6 +4,7 @@
 //! how a credential is checked.
 
 mod address;
+mod asking;
 mod closing;
 mod hocuspocus;
 mod mouth;

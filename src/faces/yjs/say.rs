@@ -24,6 +24,17 @@ impl Say {
         self.messages += 1;
     }
 
+    /// A message in two parts, of which others may share the second: it is not copied when it is long.
+    pub(super) fn message_with(&mut self, head: Bytes, body: Bytes) {
+        let len = head.len() + body.len();
+        if len <= SOCKET_COPIED_MAX_BYTES {
+            return self.frame(binary_frame(&[head, body].concat()));
+        }
+        self.put([binary_head(len), head].concat().into());
+        self.put(body);
+        self.messages += 1;
+    }
+
     /// A message that is framed already, as `binary_frame` does: others are told the same.
     pub(super) fn frame(&mut self, frame: Bytes) {
         self.put(frame);

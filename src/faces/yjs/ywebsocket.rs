@@ -22,7 +22,7 @@ use crate::faces::line::Handshake;
 use crate::id::{DocName, PeerId};
 use crate::rooms::{Event, Gone, OpenError, Outbox, Peer};
 use crate::telemetry::Metrics;
-use crate::wire::ysync::{Message, SyncMessage, decode, encode};
+use crate::wire::ysync::{Message, SyncMessage, decode, encode, encode_head};
 
 /// How a token is brought as a subprotocol, which a browser can set and nobody logs.
 const SUBPROTOCOL: &str = "auth.";
@@ -175,7 +175,7 @@ impl Dialect for YWebsocket {
                 }
                 if let Some(update) = update {
                     self.answered = true;
-                    say.message(encode(&Message::Sync(SyncMessage::Step2(update))));
+                    say.message_with(encode_head(&update), update);
                 }
             }
             Event::Edited(edited) => say.frame(mouth::edited(None, &edited)),

@@ -104,6 +104,11 @@ impl Hocus {
         }
     }
 
+    /// From now on it speaks at another address of the same socket.
+    pub(crate) fn at(&mut self, address: &str) {
+        address.clone_into(&mut self.address);
+    }
+
     fn frame(&self, kind: u64) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
         var_uint(&mut out, self.address.len() as u64);
