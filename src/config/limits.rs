@@ -59,6 +59,8 @@ pub const ROOM_WORK_DIFFERENCES_MAX: usize = 8;
 pub const ROOMS_CONTENT_MAX_BYTES: usize = 512 * MIB;
 /// Peers in one room; above the 1,000 joins at once that an office-wide meeting makes.
 pub const ROOM_PEERS_MAX: usize = 2_048;
+/// Peers of one person in a room that is half full: two sockets with all their documents. Before that, any number.
+pub const ROOM_PEERS_PER_PERSON_MAX: usize = 64;
 /// A room nobody is in stays loaded this long, so that a reload of the page is warm.
 pub const ROOM_GRACE: Duration = Duration::from_secs(30);
 /// As [`ROOM_GRACE`], while more than half of all rooms are open.

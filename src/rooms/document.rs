@@ -30,7 +30,8 @@ use super::work::{Asks, Bench};
 use super::{OpenError, Outbox, Peer, merge, schema};
 use crate::auth::Grant;
 use crate::config::limits::{
-    ROOM_MAILBOX, ROOM_PEERS_MAX, ROOM_TOLD_MAX_BYTES, ROOM_WORK_INLINE_MAX_BYTES, STATE_VECTOR_FREE_BYTES,
+    ROOM_MAILBOX, ROOM_PEERS_MAX, ROOM_PEERS_PER_PERSON_MAX, ROOM_TOLD_MAX_BYTES, ROOM_WORK_INLINE_MAX_BYTES,
+    STATE_VECTOR_FREE_BYTES,
 };
 use crate::id::PeerId;
 use crate::store::StoreState;
@@ -192,6 +193,8 @@ impl Room {
             Some(OpenError::Forbidden)
         } else if self.peers.len() >= ROOM_PEERS_MAX {
             Some(OpenError::Full)
+        } else if self.is_crowded_by(grant.person()) {
+            Some(OpenError::Crowded)
         } else {
             None
         };
@@ -213,6 +216,12 @@ impl Room {
         self.peers.insert(id, attendee);
         self.grace.clear();
         let _ = reply.send(Ok(peer)); // nobody waits any more: the peer drops, and so leaves
+    }
+
+    /// Whether what is left of the room's places is for others than this person.
+    fn is_crowded_by(&self, person: &str) -> bool {
+        let theirs = || self.peers.values().filter(|peer| peer.grant.person() == person).count();
+        self.peers.len() >= ROOM_PEERS_MAX / 2 && theirs() >= ROOM_PEERS_PER_PERSON_MAX
     }
 
     fn regrant(&mut self, id: PeerId, grant: Grant, reply: oneshot::Sender<bool>) {

@@ -43,6 +43,9 @@ pub enum OpenError {
     /// Too many rooms, or too many peers in this one.
     #[error("the office is full")]
     Full,
+    /// The person has so many peers in this room that the places left are others'.
+    #[error("too many connections of one person")]
+    Crowded,
     /// The stored bytes could not be read.
     #[error("the document could not be read")]
     Unreadable,

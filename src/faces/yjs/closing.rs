@@ -16,6 +16,8 @@ impl Closing {
     pub(super) const RESTART: Self = Self::Code(1012, "restarting");
     /// No place left: come back later.
     pub(super) const FULL: Self = Self::Code(1013, "try again later");
+    /// As [`Closing::FULL`], because of this person alone.
+    pub(super) const CROWDED: Self = Self::Code(1013, "too many connections of one person");
     /// Hocuspocus' "Reset Connection": every provider reconnects and syncs afresh.
     pub(super) const RESET: Self = Self::Code(4205, "reset connection");
     /// Hocuspocus' "Unauthorized".

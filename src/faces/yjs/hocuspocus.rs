@@ -260,6 +260,7 @@ impl Hocuspocus {
             Err(OpenError::Forbidden) => return self.deny(address, DENIED, say),
             Err(OpenError::Unreadable) => return self.deny(address, UNREADABLE, say),
             Err(OpenError::Full) => return Err(Closing::FULL),
+            Err(OpenError::Crowded) => return Err(Closing::CROWDED),
             Err(OpenError::Stopping) => return Err(Closing::RESTART),
         };
         if !self.admitted {

@@ -101,6 +101,7 @@ async fn join(
         OpenError::NotFound | OpenError::Forbidden => Closing::FORBIDDEN,
         OpenError::Unreadable => Closing::Code(1011, "unreadable"),
         OpenError::Full => Closing::FULL,
+        OpenError::Crowded => Closing::CROWDED,
         OpenError::Stopping => Closing::RESTART,
     })?;
     // The server speaks first: what it has, and who is here. A room that closed meanwhile has said so.

@@ -8,10 +8,10 @@ use tokio::time::timeout;
 
 use crate::auth::{Grant, Role};
 use crate::clock::Clock;
-use crate::config::limits::{ROOM_FEW_PEERS, ROOM_GRACE};
+use crate::config::limits::{ROOM_FEW_PEERS, ROOM_GRACE, ROOM_PEERS_MAX, ROOM_PEERS_PER_PERSON_MAX};
 use crate::id::DocName;
 use crate::rooms::content::EMPTY_UPDATE;
-use crate::rooms::{Event, Gone, Outbox, Peer, Rooms, merge};
+use crate::rooms::{Event, Gone, OpenError, Outbox, Peer, Rooms, merge};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::wire::varint::write_uint;
@@ -109,6 +109,34 @@ async fn whoever_says_to_have_more_than_there_is_is_answered_without_work_of_its
         assert!(!peer.sync(rubbish).await.unwrap(), "no answer comes");
     }
     answered(vector(1..=2), EMPTY_UPDATE).await;
+}
+
+#[tokio::test]
+async fn one_person_leaves_places_for_others_and_others_have_many() {
+    let house = House::new();
+    let outbox = Outbox::new(&house.metrics);
+    let enter = async |person: &str| {
+        let grant = Grant::new(person.into(), person.into(), Role::Editor);
+        house.rooms.open(&doc(), &grant, &outbox).await
+    };
+    let mut peers = vec![house.enter().await.0];
+    while let Ok(peer) = enter("greedy").await {
+        peers.push(peer);
+    }
+    assert_eq!(peers.len(), ROOM_PEERS_MAX / 2, "nobody is refused while there is room for all");
+    assert!(matches!(enter("greedy").await, Err(OpenError::Crowded)));
+    for _ in 0..ROOM_PEERS_PER_PERSON_MAX {
+        peers.push(enter("clerk").await.unwrap());
+    }
+    assert!(matches!(enter("clerk").await, Err(OpenError::Crowded)));
+    peers.push(enter("colleague").await.unwrap());
+    peers.truncate(10);
+    peers.push(loop {
+        match enter("greedy").await {
+            Ok(peer) => break peer,
+            Err(error) => assert_eq!(error, OpenError::Crowded), // the room hears of who left a little later
+        }
+    });
 }
 
 #[tokio::test]
