@@ -182,7 +182,8 @@ pub const SNAPSHOT_GENERATIONS: usize = 3;
 
 /// One question to the scribe is answered within this time, or the process is ended.
 pub const SCRIBE_DEADLINE: Duration = Duration::from_secs(10);
-/// Memory the scribe may use, in bytes.
+/// Memory the scribe may use, in bytes: more is refused on Linux, and paged out on Windows. macOS knows no such limit:
+/// there only the deadline ends what takes ever more.
 pub const SCRIBE_MEMORY_BYTES: u64 = 1024 * MIB as u64;
 /// One question to the scribe, in bytes: the largest document, and the frames around its parts.
 pub const SCRIBE_QUESTION_MAX_BYTES: usize = DOCUMENT_MAX_BYTES + 16 * MIB;

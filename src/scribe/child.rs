@@ -34,7 +34,7 @@ fn limit_memory() -> io::Result<()> {
     }
 }
 
-/// On Windows the parent puts the process into a job.
+/// On Windows the parent puts the process into a job, which limits what is in memory at a time only.
 #[cfg(not(unix))]
 fn limit_memory() -> io::Result<()> {
     Ok(())

@@ -220,7 +220,9 @@ impl Scribe {
     }
 }
 
-/// A job that bounds the memory of the process and ends with the server.
+/// A job that ends with the server. It bounds how much of the process is in memory at a time: beyond that it is paged
+/// out and becomes slow until its deadline. A limit beyond which Windows refuses memory is not to be had without
+/// unsafe code.
 #[cfg(windows)]
 fn limit(child: &Child) -> Result<win32job::Job, ScribeError> {
     use crate::config::limits::{MIB, SCRIBE_MEMORY_BYTES};
