@@ -66,6 +66,13 @@ struct Walk<'a> {
 
 type Walked<T> = Result<T, String>;
 
+/// What somebody who makes such a document can do about it.
+fn too_deep() -> String {
+    format!(
+        "more than {SCRIBE_WALK_MAX} of its blocks stand one inside the other; take the innermost ones out"
+    )
+}
+
 impl Walk<'_> {
     /// Children in order. The engine's iterator stops at a child that is no XML; it is asked once for each
     /// child.
@@ -76,7 +83,7 @@ impl Walk<'_> {
 
     fn blocks(&self, children: Vec<XmlOut>, depth: usize) -> Walked<Vec<Block>> {
         if depth > SCRIBE_WALK_MAX {
-            return Err("it nests too deeply".to_owned());
+            return Err(too_deep());
         }
         let mut blocks = Vec::new();
         let mut line = Vec::new(); // running text outside any paragraph
@@ -225,7 +232,7 @@ impl Walk<'_> {
 
     fn gather(&self, element: &impl XmlFragment, depth: usize, line: &mut Vec<Inline>) -> Walked<()> {
         if depth > SCRIBE_WALK_MAX {
-            return Err("it nests too deeply".to_owned());
+            return Err(too_deep());
         }
         for child in self.children(element) {
             match child {

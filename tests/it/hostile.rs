@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use townhall::auth::Role;
 
 use crate::harness::OfficeProcess;
@@ -43,7 +44,7 @@ fn hostile_updates() -> Vec<(&'static str, Vec<u8>)> {
         ("400 million deletes", numbers(&[0, 1, 66, 400_000_000])),
         ("a clock at the end of time", [numbers(&[1, 1, 66, (1 << 31) - 1]), letter[4..].to_vec()].concat()),
         ("a clock beyond 53 bits", [vec![1, 1, 66], vec![0xff; 9], vec![1]].concat()),
-        ("nested 20,000 deep", deep(20_000)),
+        ("a value nested 20,000 deep", deep(20_000)),
         ("an unknown kind of content", numbers(&[1, 1, 66, 0, 31, 0])),
         ("deletes of nothing", numbers(&[0, 1, 66, 1, 5, 0])),
         (
@@ -171,6 +172,47 @@ async fn hostile_frames_are_refused_and_the_room_does_not_notice() {
     let have = me.server_state().await;
     assert_eq!(have.get(&1), Some(&letters));
     assert_eq!(have.get(&66), None, "nothing hostile is in the document");
+}
+
+/// So many quotes, each one in the one before it.
+fn quotes(levels: u64) -> Vec<u8> {
+    let quote = |out: &mut Vec<u8>| out.extend([&[3, 10], &b"blockquote"[..]].concat());
+    let mut out = numbers(&[1, levels, 66, 0]);
+    out.extend([&[7, 1, 7], &b"default"[..]].concat());
+    quote(&mut out);
+    for clock in 0..levels - 1 {
+        out.extend([7, 0]);
+        out.extend(numbers(&[66, clock]));
+        quote(&mut out);
+    }
+    out.push(0);
+    out
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_nested_too_deep_are_told_to_who_exports_and_everything_else_goes_on() {
+    const LEVELS: u64 = 20_000;
+    let folder = tempfile::tempdir().unwrap();
+    let office = OfficeProcess::start(&folder.path().join("data"));
+    let token = office.mint(Role::Editor).await;
+    let clerk = office.client().with_token(&token);
+    let made = clerk.post("/api/v1/records", json!({ "title": "Deep" })).await.json();
+    let id = made["record"]["id"].as_str().unwrap().to_owned();
+    let export = format!("/api/v1/records/{id}/export");
+    assert_eq!(clerk.get(&export).await.status, 200);
+    let (mut me, _) = Hocus::join(office.port(), &format!("record:{id}"), &token).await.unwrap();
+    me.update(&quotes(LEVELS)).await.unwrap();
+    me.saved(1).await.unwrap();
+    let refused = clerk.get(&export).await;
+    assert_eq!(refused.status, 503);
+    assert!(refused.text().contains("stand one inside the other"), "{}", refused.text());
+    // Another record is not concerned, and the same one is well again when they are gone.
+    let other = clerk.post("/api/v1/records", json!({ "title": "Other" })).await.json();
+    let other = other["record"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(clerk.get(&format!("/api/v1/records/{other}/export")).await.status, 200);
+    me.update(&numbers(&[0, 1, 66, 1, 0, LEVELS])).await.unwrap();
+    me.saved(1).await.unwrap();
+    assert_eq!(clerk.get(&export).await.status, 200);
 }
 
 /// One entry of a presence message.
