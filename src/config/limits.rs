@@ -55,6 +55,8 @@ pub const EDIT_PARTS_FREE: usize = 1_000;
 pub const EDIT_PART_PAUSE: Duration = Duration::from_micros(2);
 /// Distinct differences made in one piece of a room's work, so that nobody waits for all of many askers.
 pub const ROOM_WORK_DIFFERENCES_MAX: usize = 8;
+/// Answers that sockets have not taken yet, in bytes, beside those that all share; beyond it everybody gets such a one.
+pub const ROOMS_ANSWERS_MAX_BYTES: usize = 128 * MIB;
 /// Content of all open rooms together, in bytes; beyond it nothing more is opened and nothing grows.
 pub const ROOMS_CONTENT_MAX_BYTES: usize = 512 * MIB;
 /// Peers in one room; above the 1,000 joins at once that an office-wide meeting makes.

@@ -8,6 +8,7 @@ mod breath;
 mod content;
 mod document;
 pub mod event;
+mod lent;
 mod load;
 pub mod merge;
 mod outbox;

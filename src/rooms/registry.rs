@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::attendance::People;
 use super::document;
+use super::lent::Lent;
 use super::peer::Command;
 use super::{Here, OpenError, Outbox, Peer};
 use crate::auth::{Grant, Role};
@@ -52,6 +53,8 @@ pub(super) struct House {
     tasks: TaskTracker,
     /// Bytes of content in all rooms.
     held: AtomicUsize,
+    /// Answers to single askers that are on their way.
+    pub(super) lent: Lent,
     next_peer: AtomicU64,
 }
 
@@ -76,6 +79,7 @@ impl Rooms {
             rooms: Mutex::default(),
             tasks: TaskTracker::new(),
             held: AtomicUsize::new(0),
+            lent: Lent::default(),
             next_peer: AtomicU64::new(1),
         }))
     }

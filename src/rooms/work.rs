@@ -10,6 +10,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
+use super::lent::Lent;
 use super::merge;
 use crate::config::limits::{ROOM_WORK_DIFFERENCES_MAX, ROOM_WORK_INLINE_MAX_BYTES};
 use crate::id::{DocName, PeerId, Seq};
@@ -85,6 +86,8 @@ pub(super) struct Work {
     /// The last edit in `tail`, or in `base` when there is no tail.
     pub(super) upto: u64,
     pub(super) asks: Vec<Ask>,
+    /// Where the answers count.
+    pub(super) lent: Lent,
     /// A snapshot is due.
     pub(super) snapshot: Option<Shot>,
 }
@@ -167,7 +170,7 @@ impl Work {
     fn run(self) -> Worked {
         let whole = self.merged();
         let answers = match &whole {
-            Some(whole) => answer(whole, self.asks),
+            Some(whole) => answer(whole, self.asks, &self.lent),
             None => self.asks.into_iter().map(|ask| (ask.peer, self.base.clone())).collect(),
         };
         let snapshot = self.snapshot.map(|shot| match &whole {
@@ -198,18 +201,19 @@ impl Ask {
     }
 }
 
-/// One difference serves everybody who has the same.
-fn answer(whole: &Bytes, asks: Vec<Ask>) -> Vec<(PeerId, Bytes)> {
+/// One difference serves everybody who has the same. When too many are on their way to sockets that do not take them,
+/// everything serves as well, which all share.
+fn answer(whole: &Bytes, asks: Vec<Ask>, lent: &Lent) -> Vec<(PeerId, Bytes)> {
     let mut made: HashMap<Bytes, Bytes> = HashMap::new();
     asks.into_iter()
         .map(|ask| match ask.have.filter(|have| have.as_ref() != [0]) {
             None => (ask.peer, whole.clone()),
             Some(have) => {
                 let difference = made.entry(have).or_insert_with_key(|have| {
-                    merge::diff(whole, have).unwrap_or_else(|error| {
+                    let made = merge::diff(whole, have).inspect_err(|error| {
                         tracing::error!(%error, "a difference could not be made; sending everything");
-                        whole.clone()
-                    })
+                    });
+                    made.ok().and_then(|difference| lent.lend(difference)).unwrap_or_else(|| whole.clone())
                 });
                 (ask.peer, difference.clone())
             }
@@ -235,6 +239,7 @@ impl Shot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::limits::ROOMS_ANSWERS_MAX_BYTES;
 
     #[test]
     fn whoever_asks_is_answered_and_the_newcomer_first() {
@@ -256,6 +261,16 @@ mod tests {
         let third: Vec<u64> = asks.take().iter().map(|ask| ask.peer.0).collect();
         assert_eq!(third, [17, 18, 19, 20, 1]);
         assert!(asks.is_empty());
+    }
+
+    #[test]
+    fn whoever_is_not_lent_a_difference_gets_everything() {
+        let whole = Bytes::from_static(&[1, 1, 7, 0, 4, 1, 1, b't', 2, b'a', b'b', 0]);
+        let ask = || vec![Ask { peer: PeerId(1), have: Some(Bytes::from_static(&[1, 7, 1])) }];
+        let lent = Lent::default();
+        assert_ne!(answer(&whole, ask(), &lent)[0].1, whole);
+        let _out = lent.lend(vec![0; ROOMS_ANSWERS_MAX_BYTES].into());
+        assert_eq!(answer(&whole, ask(), &lent)[0].1, whole);
     }
 
     #[test]

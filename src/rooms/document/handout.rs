@@ -143,6 +143,7 @@ impl Room {
             tail: self.content.tail().map(|said| said.edit.update.clone()).collect(),
             upto: self.content.last(),
             asks: self.asks.take(),
+            lent: self.listing.house.lent.clone(),
             snapshot: snapshot.then(|| Shot {
                 doc: self.listing.doc.clone(),
                 store: self.listing.house.store.clone(),

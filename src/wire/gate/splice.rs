@@ -59,6 +59,9 @@ fn write<B: AsRef<[u8]>>(updates: &[B], have: &StateVector, packed: bool) -> Res
     let mut out = Vec::with_capacity(size + 16);
     write_blocks(&mut out, &pieces, have, packed)?;
     write_deletes(&mut out, &deletes);
+    if out.len() < size / 2 {
+        out.shrink_to_fit(); // a small difference of something large may be kept for a while
+    }
     Ok(out.into())
 }
 
