@@ -198,13 +198,17 @@ impl Store {
         Some(match write {
             Write::Append { doc, update } => Change::Append { doc, update },
             Write::Snapshot { doc, upto, state } => {
-                let frame = snapshot::pack(&state, self.0.clock.now_ms());
-                let reason = if frame.is_some() { "written" } else { "too_large" };
+                let packed = snapshot::pack(&state, self.0.clock.now_ms());
+                let reason = match &packed {
+                    Ok(_) => "written",
+                    Err(snapshot::PackError::TooLarge) => "too_large",
+                    Err(snapshot::PackError::Compress(_)) => "failed",
+                };
                 self.0.shared.metrics.snapshots.get_or_create(&Reason { reason }).inc();
-                if frame.is_none() {
-                    tracing::error!(%doc, bytes = state.len(), "a state is too large for a snapshot");
+                if let Err(error) = &packed {
+                    tracing::error!(%doc, bytes = state.len(), %error, "there is no snapshot of a state");
                 }
-                Change::Snapshot { doc, upto: upto.0, frame: frame? }
+                Change::Snapshot { doc, upto: upto.0, frame: packed.ok()? }
             }
             Write::Put { table, key, value } => Change::Put { table, key, value },
             Write::Delete { table, key } => Change::Delete { table, key },

@@ -10,26 +10,38 @@ const FORMAT: u8 = 1;
 const LEVEL: i32 = 3;
 /// The program that wrote it: for the person who looks at a damaged file.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+const VERSION_LEN: u8 = VERSION.len() as u8;
 
-/// Packs a state; `None` when it is larger than a snapshot may be, or cannot be packed.
+/// Why a state was not packed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PackError {
+    /// It is larger than a snapshot may be.
+    #[error("the state is too large for a snapshot")]
+    TooLarge,
+    /// It could not be compressed.
+    #[error("the state could not be compressed: {0}")]
+    Compress(std::io::Error),
+}
+
+/// Packs a state.
 ///
 /// Format number, length and text of the program's version, time in milliseconds, size and CRC-32C of the state,
 /// then the state in zstd.
-pub(super) fn pack(state: &[u8], now_ms: u64) -> Option<Vec<u8>> {
+pub(super) fn pack(state: &[u8], now_ms: u64) -> Result<Vec<u8>, PackError> {
     if state.len() > SNAPSHOT_MAX_BYTES {
-        return None;
+        return Err(PackError::TooLarge);
     }
-    let packed = zstd::bulk::compress(state, LEVEL).ok()?;
+    let packed = zstd::bulk::compress(state, LEVEL).map_err(PackError::Compress)?;
     let version = VERSION.as_bytes();
     let mut frame = Vec::with_capacity(32 + version.len() + packed.len());
     frame.push(FORMAT);
-    frame.push(u8::try_from(version.len()).ok()?);
+    frame.push(VERSION_LEN);
     frame.extend_from_slice(version);
     frame.extend_from_slice(&now_ms.to_le_bytes());
     frame.extend_from_slice(&(state.len() as u64).to_le_bytes());
     frame.extend_from_slice(&crc32c::crc32c(state).to_le_bytes());
     frame.extend_from_slice(&packed);
-    Some(frame)
+    Ok(frame)
 }
 
 /// Unpacks a state, or says in a few words why not. Never makes more bytes than the frame declares.
