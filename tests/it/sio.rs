@@ -1,15 +1,18 @@
 //! Every rule of Engine.IO 4 and Socket.IO 5, with raw frames; and what the channels promise beyond them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use townhall::clock::Stopwatch;
 use townhall::config::Config;
+use townhall::config::limits::CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX;
 use townhall::faces::sio::SioOptions;
 use townhall::rooms::space::Room;
 
@@ -571,6 +574,41 @@ async fn however_much_was_missed_it_comes_before_what_is_said_meanwhile() {
         }
     };
     tokio::join!(meanwhile, heard);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_who_wait_by_polling_are_no_strangers_on_any_connection() {
+    let channels = Arc::new(Channels::start_with(SioOptions::default()).await);
+    // More than one address may have strangers; each request is on a connection of its own.
+    let mut waiting = JoinSet::new();
+    for _ in 0..CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX + 8 {
+        let sid = polling_member(&channels).await;
+        let channels = channels.clone();
+        waiting.spawn(async move { channels.poll(&sid).await });
+    }
+    let watch = Stopwatch::start();
+    while channels.metrics.connections.get() < waiting.len() as i64 {
+        assert!(watch.elapsed() < Duration::from_secs(10), "all of them wait");
+        sleep(Duration::from_millis(10)).await;
+    }
+    let one_more = timeout(Duration::from_secs(5), polling_member(&channels)).await;
+    assert!(one_more.is_ok(), "who is let in and waits keeps nobody out");
+    channels.say("hall", "news", "1").await;
+    while let Some(reply) = waiting.join_next().await {
+        let reply = reply.unwrap();
+        assert!(reply.status == 200 && reply.text().starts_with("42[\"news\",1"), "{}", reply.text());
+    }
+}
+
+/// A page that polls, let in; its session's secret id.
+async fn polling_member(channels: &Channels) -> String {
+    let sid = channels.session().await;
+    assert_eq!(channels.post(&sid, "40").await.status, 200);
+    let mut told = String::new();
+    while !told.contains("42[\"auth\"") {
+        told.push_str(&channels.poll(&sid).await.text());
+    }
+    sid
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -97,6 +97,10 @@ async fn route(
     let upgrades = parts.headers.contains_key(header::UPGRADE);
     if let Some(sid) = asked("sid") {
         let session = floor.session(&sid).ok_or(Refusal::Session)?;
+        if session.is_trusted() {
+            // Before anything is waited for: whoever waits is no stranger, and takes no stranger's place.
+            caller.authenticated();
+        }
         if transport == Transport::WebSocket {
             let handshake = WebSocketHandshake::of(parts).ok_or(Refusal::Request)?;
             let caller = caller.clone();
