@@ -250,7 +250,8 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub const REQUEST_HEAD_MAX_BYTES: usize = 32 * KIB;
 /// Headers of one request.
 pub const HEADERS_MAX: usize = 64;
-/// A request that is no WebSocket is answered within this time, its body included.
+/// A request that is no WebSocket is answered within this time, its body included; one that waits for news of the
+/// channels has [`ENGINE_PING_INTERVAL`] and [`ENGINE_PING_TIMEOUT`] together.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 /// A connection whose other end takes nothing for this long is ended; longer than a reader may lag.
 pub const WRITE_STALL: Duration = Duration::from_secs(45);

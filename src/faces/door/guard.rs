@@ -226,9 +226,14 @@ pub fn session_token(headers: &HeaderMap) -> Option<&str> {
     })
 }
 
-/// A request that is no WebSocket is answered in time.
+/// Whether it may be one that waits until the channels have news: how long, they know.
+fn waits_for_news(request: &Request) -> bool {
+    request.method() == Method::GET && request.uri().path() == CHANNELS
+}
+
+/// A request that is no WebSocket, and does not wait for news, is answered in time.
 async fn answer(request: Request, next: Next) -> Response {
-    if opens_websocket(request.method(), request.headers()) {
+    if opens_websocket(request.method(), request.headers()) || waits_for_news(&request) {
         return next.run(request).await;
     }
     match tokio::time::timeout(REQUEST_DEADLINE, next.run(request)).await {
@@ -265,10 +270,52 @@ fn harden(headers: &mut HeaderMap, called: Option<&Place>) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use axum::body::{Body, to_bytes};
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tokio::time::sleep;
+    use tower::ServiceExt;
+
     use super::*;
+    use crate::config::limits::{ENGINE_PING_INTERVAL, ENGINE_PING_TIMEOUT};
+    use crate::faces::sio::{Sio, SioOptions};
+
+    async fn ask(routes: &Router, method: Method, uri: &str, body: &'static str) -> (u16, String) {
+        let mut request = Request::builder().method(method).uri(uri).body(Body::from(body)).unwrap();
+        request.extensions_mut().insert(Caller::new(Ipv4Addr::LOCALHOST.into(), true, None));
+        let response = routes.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), 1_024).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_poll_waits_for_the_next_ping_however_late_the_last_one_was_answered() {
+        let options = SioOptions { echo: true, ..SioOptions::default() };
+        let sio = Sio::new(Vec::new(), options, &Metrics::new());
+        let never = get(|| async { sleep(Duration::from_secs(3_600)).await });
+        let routes = sio.routes().route("/never", never).layer(from_fn(answer));
+        let (_, opened) = ask(&routes, Method::GET, "/socket.io/?EIO=4&transport=polling", "").await;
+        let sid = opened.split('"').nth(3).unwrap();
+        let here = format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
+        assert_eq!(ask(&routes, Method::GET, &here, "").await, (200, "2".into()));
+        // The client asks for more at once, as it should; its answer is late, and not too late.
+        let (late, watch) = (ENGINE_PING_TIMEOUT - Duration::from_secs(1), tokio::time::Instant::now());
+        let answer = async {
+            sleep(late).await;
+            ask(&routes, Method::POST, &here, "3").await
+        };
+        let (polled, answered) = tokio::join!(ask(&routes, Method::GET, &here, ""), answer);
+        assert_eq!((polled, answered), ((200, "2".into()), (200, "ok".into())));
+        assert!(watch.elapsed() >= late + ENGINE_PING_INTERVAL);
+        assert_eq!(ask(&routes, Method::GET, "/never", "").await.0, 503, "others are answered in time");
+    }
 
     #[test]
-    fn only_the_beginning_of_a_websocket_is_without_a_deadline() {
+    fn not_every_request_that_names_a_websocket_begins_one() {
         let asking =
             |upgrade: &'static str| HeaderMap::from_iter([(header::UPGRADE, upgrade.parse().unwrap())]);
         assert!(opens_websocket(&Method::GET, &asking("WebSocket")));

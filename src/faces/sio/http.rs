@@ -161,34 +161,38 @@ async fn poll(session: &Arc<Session>, caller: &Caller) -> Response {
         session.close(Reason::Overlap);
         return Refusal::Request.into_response();
     };
-    let body = loop {
-        match session.take_now() {
-            Ok(frames) if frames.is_empty() => {}
-            Ok(frames) => break payload(&frames),
-            Err(Reason::Closed | Reason::Left) => break noop(),
-            Err(_) => break "1".into(),
-        }
-        let transport = session.transport();
-        let patience = match transport {
-            Transport::Polling => REQUEST_DEADLINE,
-            Transport::Probing => ENGINE_PROBE_PAUSE,
-            // The client has moved, and asks here all the same: one that waits for its requests before it moves does
-            // not.
-            Transport::WebSocket => {
-                request.done();
-                return Refusal::Request.into_response();
-            }
-        };
-        let waited = timeout(patience, session.wait(transport)).await;
-        if waited.is_err() && session.transport() != Transport::Polling {
-            break noop();
-        }
-    };
+    let options = &session.floor.options;
+    // Within this time the client is asked for a sign of life and has given it, or the session is over.
+    let most = options.ping_interval + options.ping_timeout;
+    let body = timeout(most, news(session)).await.unwrap_or_else(|_| Some(noop()));
     if session.is_trusted() {
         caller.authenticated();
     }
     request.done();
-    text_response(body)
+    body.map_or_else(|| Refusal::Request.into_response(), text_response)
+}
+
+/// What there is to say, once there is something. `None`: the client has moved, and asks here all the same; one that
+/// waits for its requests before it moves does not.
+async fn news(session: &Session) -> Option<String> {
+    loop {
+        match session.take_now() {
+            Ok(frames) if frames.is_empty() => {}
+            Ok(frames) => return Some(payload(&frames)),
+            Err(Reason::Closed | Reason::Left) => return Some(noop()),
+            Err(_) => return Some("1".into()),
+        }
+        match session.transport() {
+            Transport::Polling => session.wait(Transport::Polling).await,
+            Transport::Probing => {
+                let waited = timeout(ENGINE_PROBE_PAUSE, session.wait(Transport::Probing)).await;
+                if waited.is_err() && session.transport() != Transport::Polling {
+                    return Some(noop());
+                }
+            }
+            Transport::WebSocket => return None,
+        }
+    }
 }
 
 fn noop() -> String {
