@@ -102,7 +102,7 @@ impl Talk {
             Body::Connect(auth) => self.connect(session, namespace, auth.unwrap_or("{}")).await,
             Body::Disconnect => {
                 if let Some(at) = self.place(namespace) {
-                    self.members.swap_remove(at).leave(session, Reason::Left).await;
+                    to_the_end(self.members.swap_remove(at).leave(session, Reason::Left)).await;
                 }
                 Ok(())
             }
@@ -121,7 +121,7 @@ impl Talk {
         while let Some(at) = self.members.iter().position(|member| member.peer.is_out()) {
             let member = self.members.swap_remove(at);
             self.sent_out.push(member.peer.0.namespace.clone());
-            member.leave(session, Reason::SentOut).await;
+            to_the_end(member.leave(session, Reason::SentOut)).await;
         }
     }
 
@@ -213,10 +213,20 @@ impl Talk {
 }
 
 impl Membership {
-    async fn leave(self, session: &Session, reason: Reason) {
+    fn leave(self, session: &Session, reason: Reason) -> impl Future<Output = ()> + Send + use<> {
         session.went_out(self.peer.member());
-        self.space.leave(self.peer.member(), reason.is_recoverable()).await;
-        self.dialect.gone(&self.peer, reason).await;
+        async move {
+            self.space.leave(self.peer.member(), reason.is_recoverable()).await;
+            self.dialect.gone(&self.peer, reason).await;
+        }
+    }
+}
+
+/// Sees somebody off whatever becomes of whoever waits for it: what a client's words lead to is let go when its
+/// connection ends, and then nobody else would say that a member is gone.
+async fn to_the_end(leaving: impl Future<Output = ()> + Send + 'static) {
+    if let Err(error) = tokio::spawn(leaving).await {
+        tracing::error!(%error, "nobody may have been told that a member is gone");
     }
 }
 
@@ -244,6 +254,79 @@ fn since(auth: &str) -> Option<Since> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use axum::http::{HeaderMap, Uri};
+    use tokio::sync::{Notify, Semaphore};
+    use tokio::time::timeout;
+
+    use super::super::dialect::{Arrival, Later};
+    use super::super::floor::Floor;
+    use super::super::session::Transport;
+    use super::super::{SioOptions, dialect};
+    use super::*;
+    use crate::clock::Clock;
+    use crate::faces::Caller;
+    use crate::rooms::space::{OldRooms, SpaceOptions};
+    use crate::telemetry::Metrics;
+
+    /// Takes its time until everybody knows that somebody is gone.
+    struct Slow {
+        space: Space,
+        begins: Notify,
+        may_end: Semaphore,
+        ended: Notify,
+    }
+
+    struct Desk(Arc<Slow>);
+
+    impl Dialect for Desk {
+        fn connect<'a>(&'a self, _: Hello<'a>) -> Later<'a, Option<Result<Accepted, Refused>>> {
+            let (space, old_rooms) = (self.0.space.clone(), OldRooms::Dropped);
+            let state = Arc::new(());
+            let accepted =
+                Accepted { space, rooms: Vec::new(), person: None, recover: false, old_rooms, state };
+            Box::pin(std::future::ready(Some(Ok(accepted))))
+        }
+
+        fn event<'a>(&'a self, _: &'a Peer, _: dialect::Said) -> Later<'a, ()> {
+            Box::pin(std::future::ready(()))
+        }
+
+        fn gone<'a>(&'a self, _: &'a Peer, _: Reason) -> Later<'a, ()> {
+            Box::pin(async move {
+                self.0.begins.notify_one();
+                drop(self.0.may_end.acquire().await);
+                self.0.ended.notify_one();
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn who_leaves_is_gone_for_the_dialect_also_when_the_connection_ends_in_that_moment() {
+        let metrics = Metrics::new();
+        let open = Space::open("s", None, Clock::real(), metrics.clone(), SpaceOptions::default());
+        let (begins, may_end, ended) = (Notify::new(), Semaphore::new(0), Notify::new());
+        let slow = Arc::new(Slow { space: open.await.unwrap(), begins, may_end, ended });
+        let caller = Caller::new(Ipv4Addr::LOCALHOST.into(), true, None);
+        let arrival = Arrival::new(&caller, &Uri::from_static("/"), &HeaderMap::new());
+        let floor = Floor::new(vec![Arc::new(Desk(slow.clone()))], SioOptions::default(), metrics);
+        let session = floor.open(arrival, Transport::WebSocket).unwrap();
+        Talk::text(&session, "0").await.unwrap();
+        assert!(session.is_trusted());
+        {
+            let mut leaving = Box::pin(Talk::text(&session, "1"));
+            tokio::select! {
+                _ = &mut leaving => panic!("it takes its time"),
+                () = slow.begins.notified() => {}
+            }
+        }
+        session.close(Reason::Closed);
+        slow.may_end.add_permits(1);
+        timeout(Duration::from_secs(5), slow.ended.notified()).await.expect("it is told to the end");
+    }
+
     #[test]
     fn the_old_session_is_in_the_auth_object() {
         let since = |auth| super::since(auth).map(|since| (since.pid, since.offset));
