@@ -298,7 +298,7 @@ async fn what_somebody_said_itself_hours_ago_is_no_loss() {
     space.say(words).await.unwrap();
     for _ in 0..8 {
         office.clock.advance(Duration::from_secs(31));
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        running_for(Duration::from_secs(31)).await;
     }
     let pid = me.pid.clone();
     space.stop().await;
@@ -306,6 +306,29 @@ async fn what_somebody_said_itself_hours_ago_is_no_loss() {
     assert!(me.join(&space).await);
     assert_eq!((me.heard().len(), &me.pid), (0, &pid));
     assert!(!gone.join(&space).await);
+}
+
+/// Time in which timers ring. It takes none; only a clock that is asked for the time goes by itself.
+async fn running_for(time: Duration) {
+    tokio::time::pause();
+    tokio::time::sleep(time).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_computers_sleep_does_not_prove_that_anything_was_received() {
+    let mut office = Office::new();
+    office.options.window = Duration::from_secs(3);
+    let space = office.space().await;
+    let mut client = Client::came(&["a"], &space).await;
+    running_for(Duration::from_secs(1)).await;
+    seq(&space, say(&["a"], "on its way when the lid closed")).await;
+    assert_eq!(client.outbox.take_now().unwrap().len(), 1);
+    running_for(Duration::from_secs(1)).await;
+    office.clock.advance(Duration::from_secs(3_600));
+    seq(&space, say(&["busy"], "x")).await;
+    running_for(Duration::from_secs(1)).await;
+    assert!(!client.join(&space).await, "it has missed something that is not there any more");
 }
 
 #[tokio::test]
@@ -430,7 +453,7 @@ async fn who_is_still_being_told_what_was_missed_is_not_thought_to_have_heard_it
     assert_eq!(joined.missed.len(), 1);
     for _ in 0..8 {
         office.clock.advance(Duration::from_secs(31));
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        running_for(Duration::from_secs(31)).await;
     }
     space.leave(joined.member, true).await;
     assert!(!client.join(&space).await, "the message has left the ring, and it was not heard");

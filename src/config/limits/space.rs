@@ -77,8 +77,10 @@ pub const SPACE_SESSION_WAIT: Duration = Duration::from_secs(1);
 pub const SPACE_OUTBOX_MAX_BYTES: usize = 4 * MIB;
 /// Places that an empty outbox keeps ready when a burst is over.
 pub const SPACE_OUTBOX_SLOTS_KEPT: usize = 8;
-/// What a member that is still here took from its outbox this long ago, in milliseconds, it has received: a dead
-/// connection is found out sooner.
-pub const SPACE_CONFIRMED_MS: u64 = 120_000;
+/// What a member that is still here took from its outbox this long ago it has received: a dead connection is found out
+/// sooner. In time that the program was running: what a computer slept does not count.
+pub const SPACE_CONFIRMED: Duration = Duration::from_secs(120);
+/// A session is brought up to date with that at most once in so many ticks: four times in a window.
+pub const SPACE_CONFIRMED_EVERY: u64 = SPACE_TICKS as u64 / 4;
 /// A space that ends waits this long for its last commits.
 pub const SPACE_FAREWELL_MAX: Duration = Duration::from_millis(1_500);

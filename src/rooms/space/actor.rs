@@ -25,8 +25,8 @@ use super::session::{Place, Sessions};
 use super::{Closed, Fullest, Join, Joined, Remembered, SpaceError, SpaceOptions, row};
 use crate::clock::Clock;
 use crate::config::limits::{
-    COMMIT_ROWS_MAX, SAVE_RETRY_DISK, SPACE_BATCH_MAX, SPACE_CONFIRMED_MS, SPACE_FAREWELL_MAX,
-    SPACE_LEFT_MAX, SPACE_TICK_MIN, SPACE_TICKS,
+    COMMIT_ROWS_MAX, SAVE_RETRY_DISK, SPACE_BATCH_MAX, SPACE_CONFIRMED, SPACE_CONFIRMED_EVERY,
+    SPACE_FAREWELL_MAX, SPACE_LEFT_MAX, SPACE_TICK_MIN, SPACE_TICKS,
 };
 use crate::store::{Store, Table, Write};
 use crate::telemetry::Metrics;
@@ -161,8 +161,10 @@ pub(super) struct Actor {
     pub(super) durable: u64,
     /// The offset of `handed`.
     pub(super) mark: Arc<str>,
-    /// What had been handed out when, since members may not have received it yet.
-    handed_at: VecDeque<(u64, u64)>,
+    /// How often it was looked after what is done now and then.
+    pub(super) sweeps: u64,
+    /// What had been handed out at the last of those times, since members may not have received it yet.
+    handed_at: VecDeque<u64>,
     /// Who waits for a session's row that is not handed over yet.
     pub(super) waiting: Vec<oneshot::Sender<bool>>,
     /// Members whose outbox was found closed.
@@ -190,6 +192,7 @@ impl Actor {
             handed: start.seq,
             durable: start.seq,
             mark: offset(parts.name, start.seq),
+            sweeps: 0,
             handed_at: VecDeque::new(),
             waiting: Vec::new(),
             cut_off: Vec::new(),
@@ -278,34 +281,34 @@ impl Actor {
         let closed = self.crowd.seats().filter(|seat| seat.way.closed().is_some());
         self.cut_off.extend(closed.map(|seat| seat.member.id));
         self.sessions.sweep(now_ms, self.window_ms());
-        self.confirm(now_ms);
+        self.confirm();
         self.ring.forget(self.sessions.floor().unwrap_or(self.handed));
         self.tidy = true;
     }
 
     /// A member that is here for so long that its connection would have been found dead has received what was
-    /// handed out before: what left the ring since then is no reason to doubt its session.
-    fn confirm(&mut self, now_ms: u64) {
-        self.handed_at.push_back((now_ms, self.handed));
-        let mut confirmed = None;
-        while let Some(at) = self.handed_at.front().filter(|at| at.0 + SPACE_CONFIRMED_MS <= now_ms) {
-            confirmed = Some(*at);
-            self.handed_at.pop_front();
+    /// handed out before: what left the ring since then is no reason to doubt its session. That is counted in sweeps,
+    /// and one of them may be all that there was of a computer's sleep, in which no connection is found dead.
+    fn confirm(&mut self) {
+        self.sweeps += 1;
+        self.handed_at.push_back(self.handed);
+        let last = SPACE_CONFIRMED.as_millis().div_ceil(self.tick().as_millis()) as u64 + 1;
+        if self.handed_at.len() as u64 <= last {
+            return;
         }
-        let Some((at_ms, seq)) = confirmed else { return };
-        let every_ms = self.window_ms() / 4;
+        let (at, Some(seq)) = (self.sweeps - last, self.handed_at.pop_front()) else { return };
         for attendee in self.crowd.attendees() {
             let Some(mark) = attendee.session else { continue };
             if attendee.repeating.strong_count() > 0 {
-                attendee.came_ms = now_ms;
+                attendee.came = self.sweeps;
                 continue;
             }
             let Some(joined) = self.sessions.get(&mark).map(|session| session.joined) else { continue };
-            let is_due = attendee.came_ms <= at_ms && attendee.confirmed_ms + every_ms <= now_ms;
+            let is_due = attendee.came < at && attendee.confirm_from <= self.sweeps;
             if !is_due || !self.ring.is_in_doubt(&attendee.rooms, joined) || attendee.seat.way.holds(seq) {
                 continue;
             }
-            attendee.confirmed_ms = now_ms;
+            attendee.confirm_from = self.sweeps + SPACE_CONFIRMED_EVERY;
             attendee.rooms.iter_mut().for_each(|(_, since)| *since = seq.max(*since));
             if let Some(session) = self.sessions.change(&mark) {
                 session.joined = seq.max(joined);

@@ -36,12 +36,12 @@ pub(super) struct Attendee {
     /// The rooms it is in, each since a number.
     pub(super) rooms: Vec<(Room, u64)>,
     pub(super) session: Option<Mark>,
-    /// Since when it is here.
-    pub(super) came_ms: u64,
+    /// Since which sweep it is here.
+    pub(super) came: u64,
     /// There while what it missed is being repeated to it.
     pub(super) repeating: Weak<()>,
-    /// When its session was last brought up to date with what it surely received.
-    pub(super) confirmed_ms: u64,
+    /// From which sweep on its session may be brought up to date with what it surely received.
+    pub(super) confirm_from: u64,
 }
 
 /// Everybody.

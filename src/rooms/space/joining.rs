@@ -109,10 +109,9 @@ impl Actor {
         session: Option<Mark>,
         repeating: Weak<()>,
     ) {
-        let now_ms = self.now_ms();
         let member = Member { id, sid, person: join.person.clone() };
         let seat = Arc::new(Seat { member, way: join.outbox.way() });
-        self.crowd.add(Attendee { seat, rooms, session, came_ms: now_ms, repeating, confirmed_ms: 0 });
+        self.crowd.add(Attendee { seat, rooms, session, came: self.sweeps, repeating, confirm_from: 0 });
         self.parts.metrics.members.inc();
         self.parts.metrics.arrivals.inc();
     }
