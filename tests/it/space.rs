@@ -497,6 +497,40 @@ async fn a_room_that_was_taken_away_is_not_given_back() {
 }
 
 #[tokio::test]
+async fn leaving_a_room_and_entering_it_again_does_not_hide_what_was_missed_there() {
+    let office = Office::new();
+    let mut space = office.space().await;
+    for restart in [false, true] {
+        let mut clients = [Client::came(&["board"], &space).await, Client::came(&["board"], &space).await];
+        let members = clients.each_ref().map(|client| client.joined.as_ref().unwrap().member);
+        seq(&space, say(&["board"], "1")).await;
+        clients.iter_mut().for_each(|client| assert_eq!(client.heard(), ["1"]));
+        // The line of the second is dead, and nobody knows it.
+        seq(&space, say(&["board"], "2")).await;
+        assert_eq!(clients[0].heard(), ["2"]);
+        let mut own = say(&["board"], "own");
+        own.except = vec![Except::Member(members[0])];
+        seq(&space, own).await;
+        for member in members {
+            space.exit(member, vec![room("board")]).await;
+            space.enter(member, vec![room("board")]).await;
+        }
+        seq(&space, say(&["board"], "3")).await;
+        for client in &mut clients {
+            client.lose(&space).await;
+        }
+        if restart {
+            space.stop().await;
+            space = office.space().await;
+        }
+        let [whole, lost] = &mut clients;
+        assert!(whole.join(&space).await, "it had heard all there was before");
+        assert_eq!(whole.heard(), ["3"]);
+        assert!(!lost.join(&space).await, "2 was said to it, and it was not heard");
+    }
+}
+
+#[tokio::test]
 async fn a_session_belongs_to_one_connection_of_one_person() {
     let office = Office::new();
     let space = office.space().await;

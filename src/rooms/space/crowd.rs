@@ -176,7 +176,8 @@ impl Crowd {
         Fullest { rooms: crowded.collect(), more }
     }
 
-    fn is_in(&self, id: MemberId, room: &Room) -> bool {
+    /// Whether a member is in a room.
+    pub(super) fn is_in(&self, id: MemberId, room: &Room) -> bool {
         self.rooms.get(room).is_some_and(|members| members.contains_key(&id))
     }
 

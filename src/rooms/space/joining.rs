@@ -74,7 +74,7 @@ impl Actor {
             session = Mark::of(&secret).filter(|mark| {
                 let (sid, person) = (sid.clone(), join.person.clone());
                 let place = Place::Here(member);
-                self.sessions.add(*mark, Session { sid, person, joined: self.handed, place })
+                self.sessions.add(*mark, Session { sid, person, joined: self.handed, unheard: 0, place })
             });
             pid = session.map(|_| secret);
         }
@@ -150,6 +150,9 @@ impl Actor {
             return Err("too_many_rooms");
         }
         let (sid, joined) = (session.sid.clone(), session.joined);
+        if session.unheard > heard.max(joined) {
+            return Err("lost");
+        }
         let missed = self.ring.missed(&rooms, joined, heard, &sid, |room| is_in.contains(room));
         Ok(Resumed { mark, sid, rooms, missed: Missed::new(missed.map_err(|_| "lost")?) })
     }
@@ -195,8 +198,22 @@ impl Actor {
     }
 
     pub(super) fn exit(&mut self, member: MemberId, rooms: &[Room], reply: oneshot::Sender<bool>) {
+        let said = self.last_said(member, rooms);
         let changed = rooms.iter().filter(|room| self.crowd.exit(member, room)).count() > 0;
+        let mark = self.crowd.get(member).and_then(|attendee| attendee.session);
+        if changed && let Some(session) = mark.and_then(|mark| self.sessions.change(&mark)) {
+            session.unheard = session.unheard.max(said);
+        }
         self.changed(member, changed, reply);
+    }
+
+    /// The last message that a member was given in any of these rooms. Whether it has received it is not known.
+    fn last_said(&self, member: MemberId, rooms: &[Room]) -> u64 {
+        let Some(attendee) = self.crowd.get(member) else { return 0 };
+        let sid = &attendee.seat.member.sid;
+        let is_in = |room: &Room| self.crowd.is_in(member, room);
+        let of_these = attendee.rooms.iter().filter(|(room, _)| rooms.contains(room));
+        of_these.map(|(room, since)| self.ring.last_said(room, *since, sid, is_in)).max().unwrap_or(0)
     }
 
     fn changed(&mut self, member: MemberId, changed: bool, reply: oneshot::Sender<bool>) {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::event::Room;
 use super::numbers::{Lost, Numbers};
 use super::ring::Ring;
-use super::row;
+use super::row::{self, ReadSession};
 use super::session::{Mark, Place, Session, Sessions};
 use super::{SpaceError, SpaceOptions};
 use crate::config::limits::SPACE_READ_ROWS;
@@ -109,7 +109,8 @@ fn read(
         // Who was here when the program ended is away since it was last seen running.
         let since_ms = if read.away_ms > 0 { read.away_ms } else { alive_ms }.min(now_ms);
         let place = Place::Away { member: None, since_ms, rooms: read.rooms };
-        let session = Session { sid: read.sid, person: read.person, joined: read.joined, place };
+        let ReadSession { joined, unheard, sid, person, .. } = read;
+        let session = Session { sid, person, joined, unheard, place };
         start.sessions.load(mark, session, read.away_ms == 0);
         Ok(())
     })?;

@@ -208,6 +208,14 @@ impl Ring {
         Ok(seqs.into())
     }
 
+    /// The last message in a room for somebody who has been there since a number; 0 when there was none.
+    pub(super) fn last_said(&self, room: &Room, since: u64, sid: &str, is_in: impl Fn(&Room) -> bool) -> u64 {
+        let Some(place) = self.rooms.get(room) else { return 0 };
+        let heard = |seq: &u64| self.slot(*seq).is_some_and(|slot| !spares(&slot.except, sid, &is_in));
+        let last = place.seqs.iter().rev().copied().take_while(|seq| *seq > since).find(heard);
+        last.unwrap_or(if place.gone > since { place.gone } else { 0 })
+    }
+
     /// The first of these messages, about as many as are repeated at once.
     pub(super) fn find(&mut self, seqs: impl Iterator<Item = u64>) -> Result<Vec<Found>, Lost> {
         let (mut found, mut bytes) = (Vec::new(), 0);

@@ -176,6 +176,7 @@ pub(super) fn session(session: &Session, away_ms: u64, rooms: &[(Room, u64)]) ->
         row.extend_from_slice(&since.to_le_bytes());
         put_text(&mut row, room.as_str());
     }
+    row.extend_from_slice(&session.unheard.to_le_bytes());
     row.into()
 }
 
@@ -186,6 +187,7 @@ pub(super) struct ReadSession {
     pub(super) sid: Arc<str>,
     pub(super) person: Option<Arc<str>>,
     pub(super) rooms: Vec<(Room, u64)>,
+    pub(super) unheard: u64,
 }
 
 /// Reads a session; `None` when it makes no sense.
@@ -203,7 +205,9 @@ pub(super) fn read_session(mut row: Bytes) -> Option<ReadSession> {
             Some((room_of(row)?, since))
         })
         .collect::<Option<_>>()?;
-    Some(ReadSession { away_ms, joined, sid, person, rooms })
+    // Earlier releases end here.
+    let unheard = if row.is_empty() { 0 } else { u64_of(row)? };
+    Some(ReadSession { away_ms, joined, sid, person, rooms, unheard })
 }
 
 fn put_count(row: &mut Vec<u8>, count: usize) {

@@ -48,6 +48,9 @@ pub(super) struct Session {
     pub(super) person: Option<Arc<str>>,
     /// The last number that had been handed out when it began.
     pub(super) joined: u64,
+    /// The last number that was said in a room it has been taken out of, while it was in: who comes back without that
+    /// one has missed something that no room leads to any more.
+    pub(super) unheard: u64,
     pub(super) place: Place,
 }
 
@@ -201,7 +204,10 @@ mod tests {
             let place = Place::Away { member: None, since_ms: n, rooms };
             let (sid, _) = new_ids().unwrap();
             let mark = Mark::of(&n.to_string()).unwrap();
-            assert!(sessions.add(mark, Session { sid, person: person.map(Arc::from), joined: 0, place }));
+            assert!(
+                sessions
+                    .add(mark, Session { sid, person: person.map(Arc::from), joined: 0, unheard: 0, place })
+            );
             mark
         };
         let people: Vec<Mark> = (0..100).map(|n| add(&mut sessions, n, Some("somebody"))).collect();

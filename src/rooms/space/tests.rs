@@ -244,7 +244,7 @@ fn the_newest_messages_are_in_memory_and_the_others_on_disk() {
 fn when_sessions_are_too_many_those_away_longest_give_way() {
     let mut sessions = Sessions::new(100);
     let mark = |n: u8| Mark([n; 32]);
-    let session = |place| Session { sid: "s".into(), person: None, joined: 0, place };
+    let session = |place| Session { sid: "s".into(), person: None, joined: 0, unheard: 0, place };
     for n in 0..100 {
         let place = match n % 2 {
             0 => Place::Here(MemberId(n.into())),
