@@ -232,6 +232,8 @@ pub const RECORDS_READ_ROWS: usize = 1_000;
 
 /// Connections at once: 1,000 colleagues with one socket each, and their page loads.
 pub const CONNECTIONS_MAX: usize = 2_048;
+/// So many of them are for this computer alone: the clerk's window, the operator, a program that publishes.
+pub const CONNECTIONS_HERE_RESERVED: usize = 64;
 /// Requests and sockets of one address that are served at once before anybody has logged in on them; more wait.
 pub const CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX: usize = 32;
 /// Connections of one address, logged in or not: a whole office may sit behind one router.

@@ -123,7 +123,7 @@ impl Door {
             self.refused(address, "not_shared");
             return;
         };
-        let Some(seat) = self.0.seats.take(address, end).await else {
+        let Some(seat) = self.0.seats.take(address, local, end).await else {
             self.refused(address, "no_seat");
             return;
         };

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Stopwatch;
 use crate::config::limits::{
-    CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX, CONNECTIONS_WAITING_MAX, SEAT_DEADLINE,
-    SEATS_LOOK_AGAIN, SILENCE_MIN,
+    CONNECTIONS_HERE_RESERVED, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX,
+    CONNECTIONS_WAITING_MAX, SEAT_DEADLINE, SEATS_LOOK_AGAIN, SILENCE_MIN,
 };
 use crate::telemetry::Metrics;
 
@@ -77,12 +77,18 @@ impl Seats {
         Self(Arc::new(Room { book, freed: Notify::new(), per_address_max, metrics }))
     }
 
-    /// Takes a seat, or waits a bounded time for one. `end` is cancelled when the connection has to give way.
-    pub(super) async fn take(&self, address: IpAddr, end: CancellationToken) -> Option<Arc<Seat>> {
+    /// Takes a seat, or waits a bounded time for one. `local`: on this computer, which always has some for itself.
+    /// `end` is cancelled when the connection has to give way.
+    pub(super) async fn take(
+        &self,
+        address: IpAddr,
+        local: bool,
+        end: CancellationToken,
+    ) -> Option<Arc<Seat>> {
         let mut waiting = None;
         let wait = async {
             loop {
-                if let Some(seat) = self.0.try_take(address, &end) {
+                if let Some(seat) = self.0.try_take(address, local, &end) {
                     return Some(seat);
                 }
                 if waiting.is_none() {
@@ -116,14 +122,20 @@ impl Room {
     }
 
     /// A seat. When all are taken, the oldest silent connection is asked to give way.
-    fn try_take(self: &Arc<Self>, address: IpAddr, end: &CancellationToken) -> Option<Arc<Seat>> {
+    fn try_take(
+        self: &Arc<Self>,
+        address: IpAddr,
+        local: bool,
+        end: &CancellationToken,
+    ) -> Option<Arc<Seat>> {
         let mut book = self.book();
         let here = book.by_address.get(&address).map_or(0, |place| place.taken);
         if here >= self.per_address_max {
             book.silence_gives_way(address);
             return None;
         }
-        if book.taken >= CONNECTIONS_MAX {
+        let most = if local { CONNECTIONS_MAX } else { CONNECTIONS_MAX - CONNECTIONS_HERE_RESERVED };
+        if book.taken >= most {
             if let Some(oldest) = book.silent.values().next().copied() {
                 book.silence_gives_way(oldest);
             }
@@ -279,7 +291,7 @@ mod tests {
     const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 
     async fn seat(seats: &Seats, address: IpAddr) -> Arc<Seat> {
-        seats.take(address, CancellationToken::new()).await.unwrap()
+        seats.take(address, false, CancellationToken::new()).await.unwrap()
     }
 
     #[tokio::test]
@@ -291,12 +303,12 @@ mod tests {
         }
         assert!(held[0].asked().await);
         let (second, waiting) = (held[1].end.clone(), seats.clone());
-        let newer = tokio::spawn(async move { waiting.take(A, CancellationToken::new()).await });
+        let newer = tokio::spawn(async move { waiting.take(A, false, CancellationToken::new()).await });
         second.cancelled().await;
         assert!(!held[0].end.is_cancelled() && !held[2].end.is_cancelled());
         drop(held.remove(1));
         assert!(newer.await.unwrap().is_some());
-        assert!(seats.take(B, CancellationToken::new()).await.is_some());
+        assert!(seats.take(B, false, CancellationToken::new()).await.is_some());
     }
 
     #[tokio::test(start_paused = true)]
@@ -333,13 +345,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn however_many_come_from_the_network_this_computer_has_seats() {
+        let seats = Seats::new(CONNECTIONS_MAX, Metrics::new());
+        let mut held = Vec::new();
+        for _ in 0..CONNECTIONS_MAX - CONNECTIONS_HERE_RESERVED {
+            let seat = seat(&seats, A).await;
+            seat.authenticated();
+            assert!(seat.asked().await);
+            held.push(seat);
+        }
+        assert!(seats.take(B, false, CancellationToken::new()).await.is_none(), "they are all taken");
+        let here = std::net::Ipv4Addr::LOCALHOST.into();
+        for _ in 0..CONNECTIONS_HERE_RESERVED {
+            held.push(seats.take(here, true, CancellationToken::new()).await.unwrap());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_finds_no_seat_leaves_after_a_while() {
         let seats = Seats::new(2, Metrics::new());
         let held = [seat(&seats, A).await, seat(&seats, A).await];
         for seat in &held {
             assert!(seat.asked().await);
         }
-        assert!(seats.take(A, CancellationToken::new()).await.is_none());
+        assert!(seats.take(A, false, CancellationToken::new()).await.is_none());
         assert_eq!(seats.0.book().waiting, 0);
     }
 }
