@@ -242,6 +242,9 @@ pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 1_536;
 pub const CONNECTIONS_WAITING_MAX: usize = 1_024;
 /// A connection that has said nothing for this long gives way when all seats are taken.
 pub const SILENCE_MIN: Duration = Duration::from_millis(250);
+/// One that was let in as nobody in particular gives way after this long: visitors have their look, and in a rush they
+/// do not chase each other away.
+pub const NOBODY_MIN: Duration = Duration::from_secs(30);
 /// A connection waits this long for a seat: as long as the strangers before it have to say who they are.
 pub const SEAT_DEADLINE: Duration = Duration::from_secs(10);
 /// One look at the seats is trusted this long, in case the seat that became free was another address'.
@@ -327,7 +330,7 @@ pub const ENGINE_OVERTAKING_MAX: Duration = Duration::from_millis(100);
 pub const ENGINE_ROOM_PAUSE: Duration = Duration::from_millis(5);
 /// What is said when the office stops has this long to go out.
 pub const ENGINE_STOP_LINGER: Duration = Duration::from_millis(50);
-/// Engine.IO sessions at once; beyond it one that has not entered any namespace gives way.
+/// Engine.IO sessions at once; beyond it one that has not entered any namespace gives way, or nobody in particular.
 pub const SIO_SESSIONS_MAX: usize = 4_096;
 /// Engine.IO sessions of one address: as many as it may have connections.
 pub const SIO_SESSIONS_PER_ADDRESS_MAX: usize = CONNECTIONS_PER_ADDRESS_MAX;

@@ -47,6 +47,14 @@ impl Caller {
         }
     }
 
+    /// Tells the door that somebody was let in on this connection who is nobody in particular: it stops counting as a
+    /// stranger's, and gives way when there are too many.
+    pub(crate) fn let_in(&self) {
+        if let Some(seat) = &self.seat {
+            seat.let_in();
+        }
+    }
+
     /// Tells the door to hold the answer to the handshake until whoever takes over this connection says something,
     /// which has to be at once: both go out together, one segment instead of two for every client that comes.
     pub(crate) fn hold_answer(&self) {

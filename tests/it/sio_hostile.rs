@@ -634,6 +634,27 @@ async fn sessions_that_nobody_uses_give_way_to_a_colleague_behind_the_same_route
     assert!(channels.metrics.text().unwrap().contains("reason=\"channels_full\"}"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_of_nobody_in_particular_give_way_too_and_a_members_does_not() {
+    let channels = Channels::start_with(SioOptions::default()).await;
+    let mut member = channels.open().await;
+    member.say("40{\"token\":\"known\"}").await;
+    assert!(member.text().await.starts_with("40{"));
+    let nobody = async || {
+        let sid = channels.session().await;
+        assert_eq!(channels.post(&sid, "40").await.status, 200);
+        sid
+    };
+    let (oldest, second) = (nobody().await, nobody().await);
+    for _ in 3..SIO_SESSIONS_PER_ADDRESS_MAX + 1 {
+        nobody().await;
+    }
+    assert_eq!(channels.poll(&oldest).await.status, 400, "it gave way to the newest");
+    assert_eq!(channels.poll(&second).await.status, 200);
+    member.say("42[\"message\",1]").await;
+    while member.text().await != "42[\"message-back\",1]" {}
+}
+
 /// Signs of life are asked for often, and there is time to give them.
 fn patient() -> SioOptions {
     SioOptions {

@@ -57,6 +57,7 @@ impl Dialect for Echo {
                     space: self.0.clone(),
                     rooms: Vec::new(),
                     person: None,
+                    known: true,
                     recover: false,
                     old_rooms: OldRooms::Dropped,
                     state: Arc::new(hello.auth.to_owned()),

@@ -158,6 +158,7 @@ impl Curia {
             space: open.space.clone(),
             rooms: named(&own),
             person: Some(person.into()),
+            known: true,
             recover: true,
             old_rooms: OldRooms::These(named(&old)),
             state: Arc::new(Guest { claims, kind, own, old }),

@@ -1,13 +1,15 @@
 //! Seats: how many connections there are, whose they are, and who gives way.
 //!
 //! Owns the counting before anybody is known. When all seats are taken, a connection that has been silent for a
-//! moment gives way to a newer one, so a crowd of silent sockets costs a good client nothing. Requests of strangers
-//! are answered a bounded number at a time for each address.
+//! moment gives way to a newer one, so a crowd of silent sockets costs a good client nothing; and so does, after a
+//! while, one that was let in as nobody in particular. Requests of strangers are answered a bounded number at a time
+//! for each address.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Stopwatch;
 use crate::config::limits::{
     CONNECTIONS_HERE_RESERVED, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX,
-    CONNECTIONS_WAITING_MAX, SEAT_DEADLINE, SEATS_LOOK_AGAIN, SILENCE_MIN,
+    CONNECTIONS_WAITING_MAX, NOBODY_MIN, SEAT_DEADLINE, SEATS_LOOK_AGAIN, SILENCE_MIN,
 };
 use crate::telemetry::Metrics;
 
@@ -36,19 +38,31 @@ struct Book {
     taken: usize,
     waiting: usize,
     by_address: HashMap<IpAddr, Address>,
-    /// Connections without a first request yet, oldest first.
-    silent: BTreeMap<u64, IpAddr>,
+    /// Connections that give way, in the order in which they do.
+    giving_way: BTreeMap<(Standing, u64), GivesWay>,
+}
+
+/// What makes a connection give way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    /// There is no first request yet.
+    Silent,
+    /// It was let in as nobody in particular.
+    Nobody,
 }
 
 struct Address {
     taken: usize,
-    silent: BTreeMap<u64, Silent>,
+    giving_way: BTreeSet<(Standing, u64)>,
     /// Requests of strangers that may be worked on at once.
     strangers: Arc<Semaphore>,
 }
 
-struct Silent {
+struct GivesWay {
+    address: IpAddr,
     since: Stopwatch,
+    /// It does not give way before: in a rush, honest ones are silent for a moment too.
+    least: Duration,
     end: CancellationToken,
 }
 
@@ -59,6 +73,7 @@ pub struct Seat {
     address: IpAddr,
     strangers: Arc<Semaphore>,
     known: AtomicBool,
+    let_in: AtomicBool,
     silent: AtomicBool,
     permit: Mutex<Option<OwnedSemaphorePermit>>,
     holds_answer: AtomicBool,
@@ -121,7 +136,7 @@ impl Room {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A seat. When all are taken, the oldest silent connection is asked to give way.
+    /// A seat. When all are taken, the oldest connection that may be is asked to give way.
     fn try_take(
         self: &Arc<Self>,
         address: IpAddr,
@@ -131,24 +146,21 @@ impl Room {
         let mut book = self.book();
         let here = book.by_address.get(&address).map_or(0, |place| place.taken);
         if here >= self.per_address_max {
-            book.silence_gives_way(address);
+            book.make_way(Some(address));
             return None;
         }
         let most = if local { CONNECTIONS_MAX } else { CONNECTIONS_MAX - CONNECTIONS_HERE_RESERVED };
         if book.taken >= most {
-            if let Some(oldest) = book.silent.values().next().copied() {
-                book.silence_gives_way(oldest);
-            }
+            book.make_way(None);
             return None;
         }
         let number = book.next;
         let place = book.by_address.entry(address).or_insert_with(Address::new);
         place.taken += 1;
-        place.silent.insert(number, Silent { since: Stopwatch::start(), end: end.clone() });
         let strangers = place.strangers.clone();
-        book.silent.insert(number, address);
         book.next += 1;
         book.taken += 1;
+        book.gives_way((Standing::Silent, number), address, end);
         drop(book);
         self.metrics.connections.inc();
         Some(Arc::new(Seat {
@@ -157,6 +169,7 @@ impl Room {
             address,
             strangers,
             known: AtomicBool::new(false),
+            let_in: AtomicBool::new(false),
             silent: AtomicBool::new(true),
             permit: Mutex::new(None),
             holds_answer: AtomicBool::new(false),
@@ -168,21 +181,49 @@ impl Room {
 impl Address {
     fn new() -> Self {
         let strangers = Arc::new(Semaphore::new(CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX));
-        Self { taken: 0, silent: BTreeMap::new(), strangers }
+        Self { taken: 0, giving_way: BTreeSet::new(), strangers }
     }
 }
 
 impl Book {
-    /// Ends the oldest silent connection of an address, unless it has hardly come in: in a rush, honest ones are
-    /// silent for a moment too.
-    fn silence_gives_way(&mut self, address: IpAddr) {
+    /// From here on this connection gives way.
+    fn gives_way(&mut self, key: (Standing, u64), address: IpAddr, end: &CancellationToken) {
         let Some(place) = self.by_address.get_mut(&address) else { return };
-        if let Some(oldest) = place.silent.first_entry()
-            && oldest.get().since.elapsed() >= SILENCE_MIN
-        {
-            let (number, silent) = oldest.remove_entry();
-            self.silent.remove(&number);
-            silent.end.cancel();
+        place.giving_way.insert(key);
+        let least = match key.0 {
+            Standing::Silent => SILENCE_MIN,
+            Standing::Nobody => NOBODY_MIN,
+        };
+        let one = GivesWay { address, since: Stopwatch::start(), least, end: end.clone() };
+        self.giving_way.insert(key, one);
+    }
+
+    /// It does not give way any more, or has done so.
+    fn stays(&mut self, key: (Standing, u64)) -> Option<GivesWay> {
+        let one = self.giving_way.remove(&key)?;
+        if let Some(place) = self.by_address.get_mut(&one.address) {
+            place.giving_way.remove(&key);
+        }
+        Some(one)
+    }
+
+    /// Ends the oldest connection that gives way, of this address or of any: if there is a silent one, that.
+    fn make_way(&mut self, of: Option<IpAddr>) {
+        for standing in [Standing::Silent, Standing::Nobody] {
+            let all = (standing, 0)..=(standing, u64::MAX);
+            let oldest = match of {
+                None => self.giving_way.range(all).next().map(|(key, _)| *key),
+                Some(address) => {
+                    let place = self.by_address.get(&address);
+                    place.and_then(|place| place.giving_way.range(all).next().copied())
+                }
+            };
+            let is_due = |key: &(Standing, u64)| {
+                self.giving_way.get(key).is_some_and(|one| one.since.elapsed() >= one.least)
+            };
+            if let Some(one) = oldest.filter(is_due).and_then(|key| self.stays(key)) {
+                return one.end.cancel();
+            }
         }
     }
 }
@@ -213,7 +254,8 @@ impl Seat {
     /// requests of strangers from the same address are being answered; `false`: for too long.
     pub(super) async fn asked(&self) -> bool {
         self.speaks();
-        if self.known.load(Ordering::Relaxed) || self.permit().is_some() {
+        let is_in = self.known.load(Ordering::Relaxed) || self.let_in.load(Ordering::Relaxed);
+        if is_in || self.permit().is_some() {
             return true;
         }
         let permit = tokio::time::timeout(SEAT_DEADLINE, self.strangers.clone().acquire_owned()).await;
@@ -235,6 +277,15 @@ impl Seat {
     pub fn authenticated(&self) {
         self.known.store(true, Ordering::Relaxed);
         self.permit().take();
+        self.is_somebody();
+    }
+
+    /// See [`crate::faces::Caller::let_in`].
+    pub(in crate::faces) fn let_in(&self) {
+        self.permit().take();
+        if !self.known.load(Ordering::Relaxed) && !self.let_in.swap(true, Ordering::Relaxed) {
+            self.room.book().gives_way((Standing::Nobody, self.number), self.address, &self.end);
+        }
     }
 
     /// See [`crate::faces::Caller::hold_answer`].
@@ -257,11 +308,13 @@ impl Seat {
 
     fn speaks(&self) {
         if self.silent.swap(false, Ordering::Relaxed) {
-            let mut book = self.room.book();
-            book.silent.remove(&self.number);
-            if let Some(place) = book.by_address.get_mut(&self.address) {
-                place.silent.remove(&self.number);
-            }
+            self.room.book().stays((Standing::Silent, self.number));
+        }
+    }
+
+    fn is_somebody(&self) {
+        if self.let_in.swap(false, Ordering::Relaxed) {
+            self.room.book().stays((Standing::Nobody, self.number));
         }
     }
 }
@@ -269,6 +322,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.speaks();
+        self.is_somebody();
         let mut book = self.room.book();
         book.taken -= 1;
         if let Some(place) = book.by_address.get_mut(&self.address) {
@@ -341,7 +395,28 @@ mod tests {
         assert_eq!(seats.0.book().taken, 200);
         held.clear();
         assert_eq!(seats.0.book().taken, 0);
-        assert!(seats.0.book().by_address.is_empty() && seats.0.book().silent.is_empty());
+        assert!(seats.0.book().by_address.is_empty() && seats.0.book().giving_way.is_empty());
+    }
+
+    #[tokio::test]
+    async fn whoever_is_nobody_in_particular_gives_way_after_a_while_and_who_is_known_does_not() {
+        let seats = Seats::new(3, Metrics::new());
+        let held = [seat(&seats, A).await, seat(&seats, A).await, seat(&seats, A).await];
+        for seat in &held {
+            assert!(seat.asked().await);
+            seat.let_in();
+        }
+        held[0].authenticated();
+        seats.0.book().make_way(Some(A));
+        assert!(held.iter().all(|seat| !seat.is_taken_away()), "they have their look");
+        seats.0.book().giving_way.values_mut().for_each(|one| one.least = Duration::ZERO);
+        let waiting = seats.clone();
+        let newer = tokio::spawn(async move { waiting.take(A, false, CancellationToken::new()).await });
+        held[1].end.cancelled().await;
+        assert!(!held[0].is_taken_away() && !held[2].is_taken_away());
+        drop(held);
+        assert!(newer.await.unwrap().is_some());
+        assert!(seats.0.book().by_address.is_empty() && seats.0.book().giving_way.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -163,6 +163,7 @@ impl Channels {
             space: self.space.clone(),
             rooms: standing.rooms(),
             person: (!token.is_empty()).then(|| person(token)),
+            known: matches!(standing, Standing::Known(..) | Standing::Ours(..)),
             recover: true,
             old_rooms,
             state: Arc::new(Badge { token: token.into(), local, opens, until_ms, grant }),

@@ -118,6 +118,8 @@ pub struct Accepted {
     pub rooms: Vec<Room>,
     /// Whose connection it is, if that is known.
     pub person: Option<Arc<str>>,
+    /// Whether the credentials say who it is. Who is nobody in particular gives way when there are too many.
+    pub known: bool,
     /// Whether the session may be taken up again after the connection was lost.
     pub recover: bool,
     /// Which other rooms of an old session stay.

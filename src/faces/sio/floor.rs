@@ -46,8 +46,8 @@ impl Book {
         self.next += 1;
     }
 
-    /// Who has to go so that there is place for the newest: the oldest who has not come in anywhere, of the same
-    /// address when that has too many. In a rush, everybody has the same time to come in.
+    /// Who has to go so that there is place for the newest: the oldest who has not come in anywhere, or else as nobody
+    /// in particular, of the same address when that has too many. In a rush, everybody has the same time to come in.
     fn gives_way(&self, newest: &Arc<Session>) -> Option<Arc<Session>> {
         let address = newest.arrival.address;
         let crowded = self.by_address.get(&address).is_some_and(|here| *here > SIO_SESSIONS_PER_ADDRESS_MAX);
@@ -55,9 +55,11 @@ impl Book {
             return None;
         }
         let may_go = |kept: &&Kept| {
-            (!crowded || kept.session.arrival.address == address) && !kept.session.is_trusted()
+            let counts = !crowded || kept.session.arrival.address == address;
+            counts && !kept.session.is_known() && !Arc::ptr_eq(&kept.session, newest)
         };
-        let oldest = self.sessions.values().filter(may_go).min_by_key(|kept| kept.number);
+        let order = |kept: &&Kept| (kept.session.is_trusted(), kept.number);
+        let oldest = self.sessions.values().filter(may_go).min_by_key(order);
         Some(oldest.map_or(newest, |kept| &kept.session).clone())
     }
 }

@@ -97,10 +97,8 @@ async fn route(
     let upgrades = parts.headers.contains_key(header::UPGRADE);
     if let Some(sid) = asked("sid") {
         let session = floor.session(&sid).ok_or(Refusal::Session)?;
-        if session.is_trusted() {
-            // Before anything is waited for: whoever waits is no stranger, and takes no stranger's place.
-            caller.authenticated();
-        }
+        // Before anything is waited for: whoever was let in and waits takes no stranger's place.
+        session.introduce(caller);
         if transport == Transport::WebSocket {
             let handshake = WebSocketHandshake::of(parts).ok_or(Refusal::Request)?;
             let caller = caller.clone();
@@ -165,9 +163,7 @@ async fn poll(session: &Arc<Session>, caller: &Caller) -> Response {
     // Within this time the client is asked for a sign of life and has given it, or the session is over.
     let most = options.ping_interval + options.ping_timeout;
     let body = timeout(most, news(session)).await.unwrap_or_else(|_| Some(noop()));
-    if session.is_trusted() {
-        caller.authenticated();
-    }
+    session.introduce(caller);
     request.done();
     body.map_or_else(|| Refusal::Request.into_response(), text_response)
 }
@@ -265,9 +261,7 @@ async fn take(
             break;
         }
     }
-    if session.is_trusted() {
-        caller.authenticated();
-    }
+    session.introduce(caller);
     request.done();
     Ok(([(header::CONTENT_TYPE, "text/html")], "ok").into_response())
 }

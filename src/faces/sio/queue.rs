@@ -43,6 +43,8 @@ pub(super) struct Queue {
     members: Vec<(MemberId, Arc<str>)>,
     /// Somebody came in.
     pub(super) trusted: bool,
+    /// Credentials said who it is.
+    pub(super) known: bool,
     /// The session ends, for this reason, when everything was taken.
     pub(super) finish: Option<Reason>,
     /// The session has ended.
@@ -80,6 +82,7 @@ impl Queue {
             joining: 0,
             members: Vec::new(),
             trusted,
+            known: trusted,
             finish: None,
             closed: None,
             waiting: None,
@@ -98,7 +101,8 @@ impl Queue {
         true
     }
 
-    pub(super) fn joining(&mut self) {
+    pub(super) fn joining(&mut self, known: bool) {
+        self.known |= known;
         self.joining += 1;
     }
 

@@ -3,6 +3,7 @@
 //! Owns the order in which a client hears things: answers, then what was missed, then what is said now. Does not know
 //! HTTP, and of Socket.IO only how an event is framed.
 
+mod members;
 mod repeat;
 
 use std::future::poll_fn;
@@ -23,7 +24,7 @@ use super::queue::{Queue, message};
 use super::talk::Talk;
 use crate::config::limits::{ENGINE_ROOM_PAUSE, OUTBOX_MAX_BYTES, TIMER_LATE};
 use crate::faces::line::{binary_frame, text_frame};
-use crate::rooms::space::{Closed, MemberId, SpaceOutbox};
+use crate::rooms::space::{Closed, SpaceOutbox};
 use crate::wire::engineio::{Packet, PacketError, encode};
 
 /// One Engine.IO session.
@@ -185,29 +186,6 @@ impl Session {
             }
         };
         let _ = timeout(patience, emptied).await;
-    }
-
-    // --- members -----------------------------------------------------------------------------------------
-
-    /// A member is about to come in: what is said to it meanwhile is held.
-    pub(super) fn joining(&self) {
-        self.out().joining();
-    }
-
-    /// It does not come in.
-    pub(super) fn not_joined(&self) {
-        self.out().not_joined();
-    }
-
-    /// A member is out: what waits for it is let go.
-    pub(super) fn went_out(&self, member: MemberId) {
-        self.change(|out| out.went_out(member));
-        self.hungry.notify_one();
-    }
-
-    /// Whether somebody came in, so that it is no stranger's session.
-    pub(super) fn is_trusted(&self) -> bool {
-        self.out().trusted
     }
 
     // --- transports --------------------------------------------------------------------------------------

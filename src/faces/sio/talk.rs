@@ -169,8 +169,8 @@ impl Talk {
         accepted: Accepted,
         since: Option<Since>,
     ) -> Result<(), Reason> {
-        let Accepted { space, rooms, person, recover, old_rooms, state } = accepted;
-        session.joining();
+        let Accepted { space, rooms, person, known, recover, old_rooms, state } = accepted;
+        session.joining(known);
         let outbox = session.outbox.clone();
         let joined = space.join(Join { outbox, person, rooms, since, recover, old_rooms }).await;
         let joined = match joined {
@@ -285,8 +285,15 @@ mod tests {
         fn connect<'a>(&'a self, _: Hello<'a>) -> Later<'a, Option<Result<Accepted, Refused>>> {
             let (space, old_rooms) = (self.0.space.clone(), OldRooms::Dropped);
             let state = Arc::new(());
-            let accepted =
-                Accepted { space, rooms: Vec::new(), person: None, recover: false, old_rooms, state };
+            let accepted = Accepted {
+                space,
+                rooms: Vec::new(),
+                person: None,
+                known: true,
+                recover: false,
+                old_rooms,
+                state,
+            };
             Box::pin(std::future::ready(Some(Ok(accepted))))
         }
 

@@ -125,9 +125,8 @@ impl Carrier {
     /// Carries the session until it is over; why.
     async fn carry(&mut self) -> Reason {
         loop {
-            if !self.known && self.session.is_trusted() {
+            if !self.known && self.session.introduce(&self.caller) {
                 self.known = true;
-                self.caller.authenticated();
                 self.line.trust();
             }
             let turned = match poll_fn(|cx| self.poll_turn(cx)).await {

@@ -56,6 +56,7 @@ impl Dialect for Echo {
                 space: self.space.clone(),
                 rooms: vec![Room::new("hall").unwrap()],
                 person: None,
+                known: hello.auth_text("token").as_deref() == Some("known"),
                 recover: self.recover,
                 old_rooms: OldRooms::Kept,
                 state: Arc::new(hello.auth.to_owned()),
