@@ -131,10 +131,11 @@ impl Client {
         let (recovered, mut missed) = (joined.recovered, std::mem::take(&mut joined.missed));
         while !missed.is_empty() {
             let read = missed.read().await.unwrap();
-            assert!(missed.take(&read) && !read.is_empty());
-            read.iter().for_each(|event| self.hear(event));
-            self.largest_piece = self.largest_piece.max(read.iter().map(|event| event.len()).sum());
-            self.missed.extend(read);
+            assert!(missed.take(&read) && !read.events.is_empty());
+            read.events.iter().for_each(|event| self.hear(event));
+            let bytes = read.events.iter().map(|event| event.len()).sum();
+            self.largest_piece = self.largest_piece.max(bytes);
+            self.missed.extend(read.events);
         }
         self.joined = Some(joined);
         recovered
@@ -450,7 +451,7 @@ async fn who_is_still_being_told_what_was_missed_is_not_thought_to_have_heard_it
     client.lose(&space).await;
     seq(&space, say(&["a"], "1")).await;
     let joined = space.join(client.coming_back()).await.unwrap();
-    assert_eq!(joined.missed.len(), 1);
+    assert!(!joined.missed.is_empty());
     for _ in 0..8 {
         office.clock.advance(Duration::from_secs(31));
         running_for(Duration::from_secs(31)).await;

@@ -13,7 +13,7 @@ use super::Reason;
 use super::session::Transport;
 use crate::config::limits::{OUTBOX_TAKE_MAX_BYTES, SIO_OUTBOX_MAX_BYTES};
 use crate::faces::line::{Voice, put_binary_frame, text_frame};
-use crate::rooms::space::{Closed, MemberId, Missed, SpaceEvent, SpaceOutbox};
+use crate::rooms::space::{Closed, MemberId, Missed, Repeated, SpaceEvent, SpaceOutbox};
 use crate::wire::socketio::{ROOT, Telling, encode_event};
 
 /// Where the frames of the root namespace are shared.
@@ -154,10 +154,10 @@ impl Queue {
     }
 
     /// These were read.
-    pub(super) fn repeat(&mut self, member: MemberId, read: Vec<Arc<SpaceEvent>>) {
+    pub(super) fn repeat(&mut self, member: MemberId, read: Repeated) {
         let Some((_, missed)) = self.missed.front_mut().filter(|(of, _)| *of == member) else { return };
         if missed.take(&read) {
-            self.events.extend(read.into_iter().map(|event| (member, event)));
+            self.events.extend(read.events.into_iter().map(|event| (member, event)));
         }
         if missed.is_empty() {
             self.missed.pop_front();

@@ -20,7 +20,7 @@ use super::ids::Ids;
 use super::load::{Start, load};
 use super::offset::offset;
 use super::outgoing::{Beside, Outgoing, SaidReply, put_session};
-use super::ring::{Found, Ring};
+use super::ring::{Gap, Piece, Ring};
 use super::session::{Place, Sessions};
 use super::{Closed, Fullest, Join, Joined, Remembered, SpaceError, SpaceOptions, row};
 use crate::clock::Clock;
@@ -64,10 +64,11 @@ pub(super) enum Command {
         say: Box<Say>,
         reply: SaidReply,
     },
-    /// Messages to repeat; `None`: one of them is not there any more.
-    Find {
-        seqs: Vec<u64>,
-        reply: oneshot::Sender<Option<(Vec<Found>, Option<Store>)>>,
+    /// What is to be repeated next; `None`: something of it is not there any more.
+    Repeat {
+        gap: Arc<Gap>,
+        heard: u64,
+        reply: oneshot::Sender<Option<(Piece, Option<Store>)>>,
     },
     /// These were read from disk.
     Share {

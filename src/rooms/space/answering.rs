@@ -44,9 +44,9 @@ impl Actor {
             Command::Exit { member, rooms, reply } => self.exit(member, &rooms, reply),
             Command::Leave { member, recoverable } => self.leave(member, recoverable, now_ms),
             Command::Say { say, reply } => self.say(*say, reply, now_ms),
-            Command::Find { seqs, reply } => {
-                let found = self.ring.find(seqs.into_iter()).ok();
-                drop(reply.send(found.map(|found| (found, self.parts.store.clone()))));
+            Command::Repeat { gap, heard, reply } => {
+                let piece = self.ring.next_piece(&gap, heard).ok();
+                drop(reply.send(piece.map(|piece| (piece, self.parts.store.clone()))));
             }
             Command::Share { events } => self.ring.share(&events),
             Command::Lose { seq } => self.ring.lose(seq),

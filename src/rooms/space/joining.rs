@@ -11,6 +11,7 @@ use super::crowd::{Attendee, Member, Seat};
 use super::event::{MemberId, Room};
 use super::missed::Missed;
 use super::offset;
+use super::ring::Gap;
 use super::session::{Mark, Place, Session, new_ids};
 use super::{Closed, Join, Joined, OldRooms, Remembered, Since, SpaceError, SpaceOutbox};
 use crate::config::limits::SPACE_ROOMS_PER_MEMBER_MAX;
@@ -144,7 +145,7 @@ impl Actor {
             OldRooms::Kept => had.iter().map(|(room, _)| room).collect(),
             OldRooms::These(these) => join.rooms.iter().chain(these).collect(),
         };
-        let is_in: HashSet<&Room> = had.iter().map(|(room, _)| room).collect();
+        let was_in: HashSet<Room> = had.iter().map(|(room, _)| room.clone()).collect();
         let rooms: Vec<(Room, u64)> = had.iter().filter(|(room, _)| stays.contains(room)).cloned().collect();
         if rooms.len() + join.rooms.len() > 2 * SPACE_ROOMS_PER_MEMBER_MAX {
             return Err("too_many_rooms");
@@ -153,8 +154,10 @@ impl Actor {
         if session.unheard > heard.max(joined) {
             return Err("lost");
         }
-        let missed = self.ring.missed(&rooms, joined, heard, &sid, |room| is_in.contains(room));
-        Ok(Resumed { mark, sid, rooms, missed: Missed::new(missed.map_err(|_| "lost")?) })
+        let gap = Gap { rooms: rooms.clone(), was_in, joined, upto: self.handed, sid: sid.clone() };
+        let first = self.ring.missed(&gap, heard, 1).map_err(|_| "lost")?;
+        let missed = if first.is_empty() { Missed::default() } else { Missed::new(gap, heard) };
+        Ok(Resumed { mark, sid, rooms, missed })
     }
 
     /// Ends the connection that still holds this session, and forgets the session when it is of no more use.

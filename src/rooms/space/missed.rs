@@ -3,36 +3,50 @@
 //! Owns how much of it is in memory at once for one reader. Does not know who reads, nor when the reader is ready for
 //! more.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
 use tokio::sync::oneshot;
 
 use super::actor::Command;
 use super::event::SpaceEvent;
-use super::ring::Found;
+use super::ring::{Found, Gap, Piece};
 use super::{Space, SpaceError, row};
-use crate::config::limits::SPACE_REPEAT_MESSAGES;
 use crate::store::{Store, Table};
 
 /// The messages that a member missed and has not been given yet, in order.
 #[derive(Default)]
 pub struct Missed {
     space: Option<Space>,
-    seqs: VecDeque<u64>,
+    /// Where they are; `None` when none is left.
+    gap: Option<Arc<Gap>>,
+    /// Everything up to here was heard.
+    heard: u64,
     /// As long as this is there, its member has not received everything.
     mark: Arc<()>,
 }
 
+/// Some of them, as they come next.
+#[derive(Debug)]
+pub struct Repeated {
+    /// What was said.
+    pub events: Vec<Arc<SpaceEvent>>,
+    /// They follow what was heard up to here…
+    after: u64,
+    /// …and with them it is up to here…
+    heard: u64,
+    /// …and there is more.
+    more: bool,
+}
+
 impl std::fmt::Debug for Missed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Missed({})", self.seqs.len())
+        write!(f, "Missed({:?} after {})", self.gap, self.heard)
     }
 }
 
 impl Missed {
-    pub(super) fn new(seqs: VecDeque<u64>) -> Self {
-        Self { seqs, ..Self::default() }
+    pub(super) fn new(gap: Gap, heard: u64) -> Self {
+        Self { gap: Some(Arc::new(gap)), heard, ..Self::default() }
     }
 
     /// There as long as this is.
@@ -45,16 +59,10 @@ impl Missed {
         self.space = Some(space.clone());
     }
 
-    /// How many are left.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.seqs.len()
-    }
-
     /// Whether none is left.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.seqs.is_empty()
+        self.gap.is_none()
     }
 
     /// What comes next, without taking it: what is given to [`Missed::take`] once it was read. Nothing is lost when
@@ -62,23 +70,22 @@ impl Missed {
     ///
     /// # Errors
     /// [`SpaceError::Lost`] when it is not there any more; [`SpaceError::Ended`].
-    pub fn read(&self) -> impl Future<Output = Result<Vec<Arc<SpaceEvent>>, SpaceError>> + Send + use<> {
-        let seqs: Vec<u64> = self.seqs.iter().take(SPACE_REPEAT_MESSAGES).copied().collect();
-        let space = self.space.clone();
+    pub fn read(&self) -> impl Future<Output = Result<Repeated, SpaceError>> + Send + use<> {
+        let (space, gap, after) = (self.space.clone(), self.gap.clone(), self.heard);
         async move {
-            match space {
-                Some(space) if !seqs.is_empty() => space.repeat(seqs).await,
-                _ => Ok(Vec::new()),
+            match (space, gap) {
+                (Some(space), Some(gap)) => space.repeat(gap, after).await,
+                _ => Ok(Repeated { events: Vec::new(), after, heard: after, more: false }),
             }
         }
     }
 
     /// Takes what was read; `false` when it was not what comes next.
-    pub fn take(&mut self, read: &[Arc<SpaceEvent>]) -> bool {
-        let fits =
-            read.iter().map(|event| event.seq).eq(self.seqs.iter().take(read.len()).copied().map(Some));
+    pub fn take(&mut self, read: &Repeated) -> bool {
+        let fits = self.gap.is_some() && read.after == self.heard;
         if fits {
-            self.seqs.drain(..read.len());
+            self.heard = read.heard;
+            self.gap.take_if(|_| !read.more);
         }
         fits
     }
@@ -86,13 +93,15 @@ impl Missed {
 
 impl Space {
     /// Kept messages once more, as many as are repeated at once.
-    async fn repeat(&self, seqs: Vec<u64>) -> Result<Vec<Arc<SpaceEvent>>, SpaceError> {
+    async fn repeat(&self, gap: Arc<Gap>, after: u64) -> Result<Repeated, SpaceError> {
         let (reply, answer) = oneshot::channel();
-        let (found, store) =
-            self.ask(Command::Find { seqs, reply }, answer).await?.ok_or(SpaceError::Lost)?;
+        let next = Command::Repeat { gap, heard: after, reply };
+        let (piece, store) = self.ask(next, answer).await?.ok_or(SpaceError::Lost)?;
+        let Piece { found, heard, more } = piece;
         let Some(store) = store.filter(|_| found.iter().any(|found| matches!(found, Found::OnDisk(_))))
         else {
-            return Ok(found.into_iter().filter_map(Found::here).collect());
+            let events = found.into_iter().filter_map(Found::here).collect();
+            return Ok(Repeated { events, after, heard, more });
         };
         let name = self.0.name;
         let reading = tokio::task::spawn_blocking(move || from_disk(name, &store, found)).await;
@@ -100,7 +109,7 @@ impl Space {
         match read {
             Ok((events, fresh)) => {
                 let _ = self.0.commands.send(Command::Share { events: fresh }).await;
-                Ok(events)
+                Ok(Repeated { events, after, heard, more })
             }
             Err(seq) => {
                 tracing::error!(space = name, seq, "a kept message cannot be read; who missed it is told");

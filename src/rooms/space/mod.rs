@@ -34,7 +34,7 @@ mod tests;
 
 pub use crowd::Member;
 pub use event::{Except, MemberId, Room, RoomNameError, Said, Say, SpaceEvent};
-pub use missed::Missed;
+pub use missed::{Missed, Repeated};
 pub use outbox::{Closed, Mouth, SpaceOutbox};
 pub use spaces::{Crowded, Fullest, Spaces};
 

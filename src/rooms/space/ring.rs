@@ -13,7 +13,7 @@ use super::SpaceOptions;
 use super::event::{Room, SpaceEvent};
 use super::kept::{Kept, Spared, event, spares};
 use super::row;
-use crate::config::limits::{SPACE_GONE_ROOMS_MAX, SPACE_REPEAT_BYTES};
+use crate::config::limits::{SPACE_GONE_ROOMS_MAX, SPACE_REPEAT_BYTES, SPACE_REPEAT_MESSAGES};
 use crate::store::{Table, Write};
 use crate::telemetry::Metrics;
 
@@ -38,6 +38,29 @@ pub(super) enum Found {
     Here(Arc<SpaceEvent>),
     /// It has to be read from disk.
     OnDisk(u64),
+}
+
+/// Where somebody missed something: what was said in these rooms, each since a number, and to everybody.
+#[derive(Debug)]
+pub(super) struct Gap {
+    pub(super) rooms: Vec<(Room, u64)>,
+    /// All that it was in, for messages that leave a room out.
+    pub(super) was_in: HashSet<Room>,
+    /// Since when it was in the space.
+    pub(super) joined: u64,
+    /// The last number that it does not hear in another way.
+    pub(super) upto: u64,
+    pub(super) sid: Arc<str>,
+}
+
+/// Messages that are to be repeated next.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) found: Vec<Found>,
+    /// With these, everything up to here was heard.
+    pub(super) heard: u64,
+    /// There is more.
+    pub(super) more: bool,
 }
 
 /// Something that was missed is not here any more.
@@ -178,34 +201,54 @@ impl Ring {
         }
     }
 
-    /// What somebody missed who was in `rooms`, each since a number, and in the space since `joined`, and who
-    /// heard everything up to `heard`: the messages' numbers, in order.
-    pub(super) fn missed(
-        &self,
-        rooms: &[(Room, u64)],
-        joined: u64,
-        heard: u64,
-        sid: &str,
-        is_in: impl Fn(&Room) -> bool,
-    ) -> Result<VecDeque<u64>, Lost> {
-        let since = heard.max(joined);
+    /// The first messages, at most so many, that somebody missed who heard everything up to `heard`: their numbers, in
+    /// order.
+    pub(super) fn missed(&self, gap: &Gap, mut heard: u64, most: usize) -> Result<Vec<u64>, Lost> {
+        let is_for = |seq: &u64| {
+            let slot = self.slot(*seq);
+            slot.is_some_and(|slot| !spares(&slot.except, &gap.sid, |room| gap.was_in.contains(room)))
+        };
+        let mut missed = Vec::new();
+        loop {
+            let seqs = self.said_after(gap, heard, most.max(SPACE_REPEAT_MESSAGES))?;
+            let Some(last) = seqs.last().filter(|_| missed.len() < most) else { break };
+            heard = *last;
+            missed.extend(seqs.into_iter().filter(is_for));
+        }
+        missed.truncate(most);
+        Ok(missed)
+    }
+
+    /// The same with those that leave this one out.
+    fn said_after(&self, gap: &Gap, heard: u64, most: usize) -> Result<Vec<u64>, Lost> {
+        let since = heard.max(gap.joined);
         if self.gone > since {
             return Err(Lost);
         }
-        let mut seqs: Vec<u64> = after(&self.everybody, since).collect();
-        for (room, entered) in rooms {
+        let mut seqs: Vec<u64> = after(&self.everybody, since).take(most).collect();
+        for (room, entered) in &gap.rooms {
             let Some(place) = self.rooms.get(room) else { continue };
             let since = heard.max(*entered);
             if place.gone > since {
                 return Err(Lost);
             }
-            seqs.extend(after(&place.seqs, since));
+            seqs.extend(after(&place.seqs, since).take(most));
         }
+        seqs.retain(|seq| *seq <= gap.upto);
         seqs.sort_unstable();
         seqs.dedup();
-        let heard = |seq: &u64| self.slot(*seq).is_some_and(|slot| !spares(&slot.except, sid, &is_in));
-        seqs.retain(heard);
-        Ok(seqs.into())
+        seqs.truncate(most);
+        Ok(seqs)
+    }
+
+    /// What is repeated next to somebody who heard everything up to `heard`, as much as is repeated at once.
+    pub(super) fn next_piece(&mut self, gap: &Gap, heard: u64) -> Result<Piece, Lost> {
+        // One more, to know whether there is more.
+        let seqs = self.missed(gap, heard, SPACE_REPEAT_MESSAGES + 1)?;
+        let found = self.find(seqs.iter().copied().take(SPACE_REPEAT_MESSAGES))?;
+        let heard = found.len().checked_sub(1).and_then(|last| seqs.get(last)).copied().unwrap_or(gap.upto);
+        let more = found.len() < seqs.len();
+        Ok(Piece { found, heard, more })
     }
 
     /// The last message in a room for somebody who has been there since a number; 0 when there was none.
