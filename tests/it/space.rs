@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use townhall::clock::Clock;
-use townhall::config::limits::SPACE_REPEAT_BYTES;
+use townhall::config::limits::{SPACE_LEFT_ROOMS_MAX, SPACE_REPEAT_BYTES};
 use townhall::rooms::space::{
     Closed, Except, Join, Joined, OldRooms, Room, Said, Say, Since, Space, SpaceError, SpaceEvent,
     SpaceOptions, SpaceOutbox,
@@ -514,6 +514,9 @@ async fn leaving_a_room_and_entering_it_again_does_not_hide_what_was_missed_ther
         seq(&space, own).await;
         for member in members {
             space.exit(member, vec![room("board")]).await;
+        }
+        seq(&space, say(&["board"], "while they were out")).await;
+        for member in members {
             space.enter(member, vec![room("board")]).await;
         }
         seq(&space, say(&["board"], "3")).await;
@@ -524,11 +527,35 @@ async fn leaving_a_room_and_entering_it_again_does_not_hide_what_was_missed_ther
             space.stop().await;
             space = office.space().await;
         }
-        let [whole, lost] = &mut clients;
+        let [whole, late] = &mut clients;
         assert!(whole.join(&space).await, "it had heard all there was before");
         assert_eq!(whole.heard(), ["3"]);
-        assert!(!lost.join(&space).await, "2 was said to it, and it was not heard");
+        assert!(late.join(&space).await);
+        assert_eq!(late.heard(), ["2", "own", "3"], "what was said while it was out is not for it");
     }
+}
+
+#[tokio::test]
+async fn what_is_known_of_rooms_that_were_left_is_bounded_and_never_too_kind() {
+    let office = Office::new();
+    let space = office.space().await;
+    let names: Vec<String> = (0..=SPACE_LEFT_ROOMS_MAX).map(|n| format!("r{n}")).collect();
+    let rooms: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut clients = [Client::came(&rooms, &space).await, Client::came(&rooms, &space).await];
+    for name in &rooms {
+        seq(&space, say(&[name], name)).await;
+    }
+    assert_eq!(clients[0].heard(), rooms);
+    for client in &mut clients {
+        let member = client.joined.as_ref().unwrap().member;
+        for room in client.rooms.clone() {
+            space.exit(member, vec![room]).await;
+        }
+        space.enter(member, client.rooms.clone()).await;
+        client.lose(&space).await;
+    }
+    assert!(clients[0].join(&space).await, "it had heard all of it");
+    assert!(!clients[1].join(&space).await, "the first of them is not known any more");
 }
 
 #[tokio::test]

@@ -44,6 +44,9 @@ pub const SPACE_SECRET_MAX_BYTES: usize = 128;
 pub const SPACE_OFFSET_MAX_BYTES: usize = 32;
 /// Rooms of one member: a person's groups or boards.
 pub const SPACE_ROOMS_PER_MEMBER_MAX: usize = 2_048;
+/// Rooms that a session has left and of which it is known what was said there before; beyond it, who comes back without
+/// having heard that is told that it may have missed something.
+pub const SPACE_LEFT_ROOMS_MAX: usize = 16;
 /// Rooms of one message, and rooms or members that it leaves out.
 pub const SPACE_TARGETS_MAX: usize = 256;
 /// The name of a room, in bytes.

@@ -1,6 +1,6 @@
 //! Who comes, who comes back, and who goes.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -9,10 +9,9 @@ use tokio::sync::oneshot;
 use super::actor::Actor;
 use super::crowd::{Attendee, Member, Seat};
 use super::event::{MemberId, Room};
-use super::missed::Missed;
+use super::missed::{Gap, Missed};
 use super::offset;
-use super::ring::Gap;
-use super::session::{Mark, Place, Session, new_ids};
+use super::session::{Mark, Place, Session, Stay, new_ids};
 use super::{Closed, Join, Joined, OldRooms, Remembered, Since, SpaceError, SpaceOutbox};
 use crate::config::limits::SPACE_ROOMS_PER_MEMBER_MAX;
 use crate::store::StoreState;
@@ -75,7 +74,10 @@ impl Actor {
             session = Mark::of(&secret).filter(|mark| {
                 let (sid, person) = (sid.clone(), join.person.clone());
                 let place = Place::Here(member);
-                self.sessions.add(*mark, Session { sid, person, joined: self.handed, unheard: 0, place })
+                self.sessions.add(
+                    *mark,
+                    Session { sid, person, joined: self.handed, left: VecDeque::new(), unheard: 0, place },
+                )
             });
             pid = session.map(|_| secret);
         }
@@ -154,7 +156,13 @@ impl Actor {
         if session.unheard > heard.max(joined) {
             return Err("lost");
         }
-        let gap = Gap { rooms: rooms.clone(), was_in, joined, upto: self.handed, sid: sid.clone() };
+        let back = |room: &Room| join.rooms.contains(room) || rooms.iter().any(|(stays, _)| stays == room);
+        let left = session.left.iter().filter(|stay| stay.upto > heard.max(joined) && back(&stay.room));
+        let left = left.map(|stay| Stay { since: stay.since.max(joined), ..stay.clone() });
+        let here =
+            rooms.iter().map(|(room, since)| Stay { room: room.clone(), since: *since, upto: u64::MAX });
+        let stays = here.chain(left).collect();
+        let gap = Gap { stays, was_in, joined, upto: self.handed, sid: sid.clone() };
         let first = self.ring.missed(&gap, heard, 1).map_err(|_| "lost")?;
         let missed = if first.is_empty() { Missed::default() } else { Missed::new(gap, heard) };
         Ok(Resumed { mark, sid, rooms, missed })
@@ -201,22 +209,27 @@ impl Actor {
     }
 
     pub(super) fn exit(&mut self, member: MemberId, rooms: &[Room], reply: oneshot::Sender<bool>) {
-        let said = self.last_said(member, rooms);
+        let left = self.stays(member, rooms);
         let changed = rooms.iter().filter(|room| self.crowd.exit(member, room)).count() > 0;
         let mark = self.crowd.get(member).and_then(|attendee| attendee.session);
         if changed && let Some(session) = mark.and_then(|mark| self.sessions.change(&mark)) {
-            session.unheard = session.unheard.max(said);
+            left.into_iter().for_each(|stay| session.has_left(stay));
         }
         self.changed(member, changed, reply);
     }
 
-    /// The last message that a member was given in any of these rooms. Whether it has received it is not known.
-    fn last_said(&self, member: MemberId, rooms: &[Room]) -> u64 {
-        let Some(attendee) = self.crowd.get(member) else { return 0 };
+    /// A member's stays in these rooms, as far as anything was said. Whether it has received that is not known.
+    fn stays(&self, member: MemberId, rooms: &[Room]) -> Vec<Stay> {
+        let Some(attendee) = self.crowd.get(member) else { return Vec::new() };
         let sid = &attendee.seat.member.sid;
         let is_in = |room: &Room| self.crowd.is_in(member, room);
-        let of_these = attendee.rooms.iter().filter(|(room, _)| rooms.contains(room));
-        of_these.map(|(room, since)| self.ring.last_said(room, *since, sid, is_in)).max().unwrap_or(0)
+        let these = attendee.rooms.iter().filter(|(room, _)| rooms.contains(room));
+        let stays = these.map(|(room, since)| Stay {
+            room: room.clone(),
+            since: *since,
+            upto: self.ring.last_said(room, *since, sid, is_in),
+        });
+        stays.filter(|stay| stay.upto > 0).collect()
     }
 
     fn changed(&mut self, member: MemberId, changed: bool, reply: oneshot::Sender<bool>) {

@@ -109,8 +109,8 @@ fn read(
         // Who was here when the program ended is away since it was last seen running.
         let since_ms = if read.away_ms > 0 { read.away_ms } else { alive_ms }.min(now_ms);
         let place = Place::Away { member: None, since_ms, rooms: read.rooms };
-        let ReadSession { joined, unheard, sid, person, .. } = read;
-        let session = Session { sid, person, joined, unheard, place };
+        let ReadSession { joined, left, unheard, sid, person, .. } = read;
+        let session = Session { sid, person, joined, left, unheard, place };
         start.sessions.load(mark, session, read.away_ms == 0);
         Ok(())
     })?;

@@ -3,15 +3,30 @@
 //! Owns how much of it is in memory at once for one reader. Does not know who reads, nor when the reader is ready for
 //! more.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
 use tokio::sync::oneshot;
 
 use super::actor::Command;
-use super::event::SpaceEvent;
-use super::ring::{Found, Gap, Piece};
+use super::event::{Room, SpaceEvent};
+use super::ring::{Found, Piece};
+use super::session::Stay;
 use super::{Space, SpaceError, row};
 use crate::store::{Store, Table};
+
+/// Where somebody missed something: what was said during these stays in rooms, and to everybody.
+#[derive(Debug)]
+pub(super) struct Gap {
+    pub(super) stays: Vec<Stay>,
+    /// All that it was in, for messages that leave a room out.
+    pub(super) was_in: HashSet<Room>,
+    /// Since when it was in the space.
+    pub(super) joined: u64,
+    /// The last number that it does not hear in another way.
+    pub(super) upto: u64,
+    pub(super) sid: Arc<str>,
+}
 
 /// The messages that a member missed and has not been given yet, in order.
 #[derive(Default)]

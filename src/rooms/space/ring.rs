@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::SpaceOptions;
 use super::event::{Room, SpaceEvent};
 use super::kept::{Kept, Spared, event, spares};
+use super::missed::Gap;
 use super::row;
 use crate::config::limits::{SPACE_GONE_ROOMS_MAX, SPACE_REPEAT_BYTES, SPACE_REPEAT_MESSAGES};
 use crate::store::{Table, Write};
@@ -38,19 +39,6 @@ pub(super) enum Found {
     Here(Arc<SpaceEvent>),
     /// It has to be read from disk.
     OnDisk(u64),
-}
-
-/// Where somebody missed something: what was said in these rooms, each since a number, and to everybody.
-#[derive(Debug)]
-pub(super) struct Gap {
-    pub(super) rooms: Vec<(Room, u64)>,
-    /// All that it was in, for messages that leave a room out.
-    pub(super) was_in: HashSet<Room>,
-    /// Since when it was in the space.
-    pub(super) joined: u64,
-    /// The last number that it does not hear in another way.
-    pub(super) upto: u64,
-    pub(super) sid: Arc<str>,
 }
 
 /// Messages that are to be repeated next.
@@ -226,13 +214,13 @@ impl Ring {
             return Err(Lost);
         }
         let mut seqs: Vec<u64> = after(&self.everybody, since).take(most).collect();
-        for (room, entered) in &gap.rooms {
-            let Some(place) = self.rooms.get(room) else { continue };
-            let since = heard.max(*entered);
-            if place.gone > since {
+        for stay in &gap.stays {
+            let Some(place) = self.rooms.get(&stay.room) else { continue };
+            let since = heard.max(stay.since);
+            if place.gone > since && stay.upto > since {
                 return Err(Lost);
             }
-            seqs.extend(after(&place.seqs, since).take(most));
+            seqs.extend(after(&place.seqs, since).take_while(|seq| *seq <= stay.upto).take(most));
         }
         seqs.retain(|seq| *seq <= gap.upto);
         seqs.sort_unstable();

@@ -4,13 +4,14 @@
 //!
 //! A key is the space's name with its length before it, one byte for the kind of row, then the rest.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::event::Room;
 use super::kept::{Kept, Spared};
-use super::session::{Mark, Session};
+use super::session::{Mark, Session, Stay};
 
 /// The number of these formats.
 const FORMAT: u8 = 1;
@@ -177,6 +178,12 @@ pub(super) fn session(session: &Session, away_ms: u64, rooms: &[(Room, u64)]) ->
         put_text(&mut row, room.as_str());
     }
     row.extend_from_slice(&session.unheard.to_le_bytes());
+    put_count(&mut row, session.left.len());
+    for stay in &session.left {
+        row.extend_from_slice(&stay.since.to_le_bytes());
+        row.extend_from_slice(&stay.upto.to_le_bytes());
+        put_text(&mut row, stay.room.as_str());
+    }
     row.into()
 }
 
@@ -188,6 +195,7 @@ pub(super) struct ReadSession {
     pub(super) person: Option<Arc<str>>,
     pub(super) rooms: Vec<(Room, u64)>,
     pub(super) unheard: u64,
+    pub(super) left: VecDeque<Stay>,
 }
 
 /// Reads a session; `None` when it makes no sense.
@@ -205,9 +213,16 @@ pub(super) fn read_session(mut row: Bytes) -> Option<ReadSession> {
             Some((room_of(row)?, since))
         })
         .collect::<Option<_>>()?;
+    let (mut unheard, mut left) = (0, VecDeque::new());
     // Earlier releases end here.
-    let unheard = if row.is_empty() { 0 } else { u64_of(row)? };
-    Some(ReadSession { away_ms, joined, sid, person, rooms, unheard })
+    if !row.is_empty() {
+        unheard = u64_of(row)?;
+        for _ in 0..u32_of(row)? {
+            let (since, upto) = (u64_of(row)?, u64_of(row)?);
+            left.push_back(Stay { room: room_of(row)?, since, upto });
+        }
+    }
+    Some(ReadSession { away_ms, joined, sid, person, rooms, unheard, left })
 }
 
 fn put_count(row: &mut Vec<u8>, count: usize) {

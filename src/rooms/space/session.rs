@@ -3,13 +3,13 @@
 //! Owns the secret id (of which only a hash is kept), the public id, and how long a session waits. Does not
 //! know messages.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::event::{MemberId, Room};
-use crate::config::limits::{SPACE_SECRET_MAX_BYTES, SPACE_SESSIONS_GIVE_WAY};
+use crate::config::limits::{SPACE_LEFT_ROOMS_MAX, SPACE_SECRET_MAX_BYTES, SPACE_SESSIONS_GIVE_WAY};
 
 /// Six random bits for each: 192 bits.
 const SECRET_CHARS: usize = 32;
@@ -48,10 +48,21 @@ pub(super) struct Session {
     pub(super) person: Option<Arc<str>>,
     /// The last number that had been handed out when it began.
     pub(super) joined: u64,
-    /// The last number that was said in a room it has been taken out of, while it was in: who comes back without that
-    /// one has missed something that no room leads to any more.
+    /// Rooms it has left, the latest last: what was said there before may not have been received.
+    pub(super) left: VecDeque<Stay>,
+    /// The last number said in such a room that is not listed any more: who comes back without it has missed something.
     pub(super) unheard: u64,
     pub(super) place: Place,
+}
+
+/// A time in a room, over or not.
+#[derive(Debug, Clone)]
+pub(super) struct Stay {
+    pub(super) room: Room,
+    /// It began when this number had been handed out…
+    pub(super) since: u64,
+    /// …and this is the last one that was said in it.
+    pub(super) upto: u64,
 }
 
 /// Where the holder of a session is.
@@ -182,6 +193,16 @@ impl Sessions {
 }
 
 impl Session {
+    /// It has left a room.
+    pub(super) fn has_left(&mut self, stay: Stay) {
+        self.left.push_back(stay);
+        if self.left.len() > SPACE_LEFT_ROOMS_MAX
+            && let Some(oldest) = self.left.pop_front()
+        {
+            self.unheard = self.unheard.max(oldest.upto);
+        }
+    }
+
     /// Since when it is away, if it is.
     pub(super) fn away_ms(&self) -> Option<u64> {
         match self.place {
@@ -204,10 +225,17 @@ mod tests {
             let place = Place::Away { member: None, since_ms: n, rooms };
             let (sid, _) = new_ids().unwrap();
             let mark = Mark::of(&n.to_string()).unwrap();
-            assert!(
-                sessions
-                    .add(mark, Session { sid, person: person.map(Arc::from), joined: 0, unheard: 0, place })
-            );
+            assert!(sessions.add(
+                mark,
+                Session {
+                    sid,
+                    person: person.map(Arc::from),
+                    joined: 0,
+                    left: VecDeque::new(),
+                    unheard: 0,
+                    place
+                }
+            ));
             mark
         };
         let people: Vec<Mark> = (0..100).map(|n| add(&mut sessions, n, Some("somebody"))).collect();

@@ -1,10 +1,11 @@
 //! What only the inside can show: faults, damage, bounds.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use super::kept::{Kept, Spared};
-use super::ring::{Found, Gap, Ring};
-use super::session::{Mark, Place, Session, Sessions};
+use super::missed::Gap;
+use super::ring::{Found, Ring};
+use super::session::{Mark, Place, Session, Sessions, Stay};
 use super::*;
 use crate::config::limits::{SPACE_GONE_ROOMS_MAX, SPACE_REPEAT_MESSAGES};
 use crate::store::{Table, Write};
@@ -196,8 +197,8 @@ fn what_is_known_of_messages_that_left_is_bounded_and_never_too_kind() {
         ring.trim(seq);
     }
     let missed = |ring: &mut Ring, seq: u64, since| {
-        let rooms = vec![(room(&format!("r{seq}")), since)];
-        let gap = Gap { rooms, was_in: HashSet::new(), joined: since, upto: u64::MAX, sid: "sid".into() };
+        let stays = vec![Stay { room: room(&format!("r{seq}")), since, upto: u64::MAX }];
+        let gap = Gap { stays, was_in: HashSet::new(), joined: since, upto: u64::MAX, sid: "sid".into() };
         ring.missed(&gap, 0, usize::MAX).map(|missed| missed.len())
     };
     assert!(missed(&mut ring, 1, 0).is_err());
@@ -240,9 +241,9 @@ fn of_what_somebody_missed_only_the_next_piece_is_listed() {
         2 | 3 => false,
         _ => seq % 3 != 2,
     };
-    let rooms = vec![(room("a"), 5), (room("b"), 5)];
+    let stays = ["a", "b"].map(|name| Stay { room: room(name), since: 5, upto: u64::MAX }).into();
     let was_in = HashSet::from([room("was")]);
-    let gap = Gap { rooms, was_in, joined: 5, upto: said - 100, sid: "me".into() };
+    let gap = Gap { stays, was_in, joined: 5, upto: said - 100, sid: "me".into() };
     let (mut heard, mut all, mut pieces) = (20, Vec::new(), 0);
     loop {
         let piece = ring.next_piece(&gap, heard).unwrap();
@@ -288,7 +289,14 @@ fn the_newest_messages_are_in_memory_and_the_others_on_disk() {
 fn when_sessions_are_too_many_those_away_longest_give_way() {
     let mut sessions = Sessions::new(100);
     let mark = |n: u8| Mark([n; 32]);
-    let session = |place| Session { sid: "s".into(), person: None, joined: 0, unheard: 0, place };
+    let session = |place| Session {
+        sid: "s".into(),
+        person: None,
+        joined: 0,
+        left: VecDeque::new(),
+        unheard: 0,
+        place,
+    };
     for n in 0..100 {
         let place = match n % 2 {
             0 => Place::Here(MemberId(n.into())),
