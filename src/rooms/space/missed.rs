@@ -13,7 +13,7 @@ use super::event::{Room, SpaceEvent};
 use super::ring::{Found, Piece};
 use super::session::Stay;
 use super::{Space, SpaceError, row};
-use crate::store::{Store, Table};
+use crate::store::{ReadError, Store, Table};
 
 /// Where somebody missed something: what was said during these stays in rooms, and to everybody.
 #[derive(Debug)]
@@ -84,7 +84,8 @@ impl Missed {
     /// the wait is given up.
     ///
     /// # Errors
-    /// [`SpaceError::Lost`] when it is not there any more; [`SpaceError::Ended`].
+    /// [`SpaceError::Lost`] when it is not there any more; [`SpaceError::Unreadable`], when it may be there the next
+    /// time; [`SpaceError::Ended`].
     pub fn read(&self) -> impl Future<Output = Result<Repeated, SpaceError>> + Send + use<> {
         let (space, gap, after) = (self.space.clone(), self.gap.clone(), self.heard);
         async move {
@@ -126,7 +127,11 @@ impl Space {
                 let _ = self.0.commands.send(Command::Share { events: fresh }).await;
                 Ok(Repeated { events, after, heard, more })
             }
-            Err(seq) => {
+            Err(Unread::Now(error)) => {
+                tracing::warn!(space = name, %error, "kept messages cannot be read now; who missed them comes back");
+                Err(SpaceError::Unreadable(error.to_string()))
+            }
+            Err(Unread::Never(seq)) => {
                 tracing::error!(space = name, seq, "a kept message cannot be read; who missed it is told");
                 let _ = self.0.commands.send(Command::Lose { seq }).await;
                 Err(SpaceError::Lost)
@@ -146,15 +151,27 @@ impl Found {
 
 type Events = Vec<Arc<SpaceEvent>>;
 
-/// Reads what is on disk only: all of them, and those that were read. Blocks. Otherwise the one that cannot be read.
-fn from_disk(space: &str, store: &Store, found: Vec<Found>) -> Result<(Events, Events), u64> {
+/// Why a kept message was not read.
+enum Unread {
+    /// The disk does not give it now.
+    Now(ReadError),
+    /// This one is damaged, or gone.
+    Never(u64),
+}
+
+/// Reads what is on disk only: all of them, and those that were read. Blocks.
+fn from_disk(space: &str, store: &Store, found: Vec<Found>) -> Result<(Events, Events), Unread> {
     let (mut all, mut fresh) = (Vec::with_capacity(found.len()), Vec::new());
     for found in found {
         match found {
             Found::Here(event) => all.push(event),
             Found::OnDisk(seq) => {
-                let row = store.get(Table::Messages, &row::key_message(space, seq)).ok().flatten();
-                let kept = row.and_then(|row| row::read_message(seq, row)).ok_or(seq)?;
+                let row = match store.get(Table::Messages, &row::key_message(space, seq)) {
+                    Ok(row) => row,
+                    Err(ReadError::Damaged(_)) => None,
+                    Err(error) => return Err(Unread::Now(error)),
+                };
+                let kept = row.and_then(|row| row::read_message(seq, row)).ok_or(Unread::Never(seq))?;
                 let event = kept.event(space);
                 fresh.push(event.clone());
                 all.push(event);

@@ -60,7 +60,7 @@ use crate::telemetry::Metrics;
 /// Why a space could not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SpaceError {
-    /// The disk could not be read when the space was opened.
+    /// The disk could not be read: when the space was opened, or for what somebody missed.
     #[error("the kept messages could not be read: {0}")]
     Unreadable(String),
     /// Too many members.
