@@ -330,6 +330,8 @@ pub const ENGINE_OVERTAKING_MAX: Duration = Duration::from_millis(100);
 pub const ENGINE_ROOM_PAUSE: Duration = Duration::from_millis(5);
 /// What is said when the office stops has this long to go out.
 pub const ENGINE_STOP_LINGER: Duration = Duration::from_millis(50);
+/// A session that ends waits this long for its client to take what was said last.
+pub const ENGINE_FINISH_MAX: Duration = Duration::from_secs(5);
 /// Engine.IO sessions at once; beyond it one that has not entered any namespace gives way, or nobody in particular.
 pub const SIO_SESSIONS_MAX: usize = 4_096;
 /// Engine.IO sessions of one address: as many as it may have connections.

@@ -1,6 +1,7 @@
 //! The forum's real clients: who gets in, who hears what and, as important, who does not.
 
 mod emitter;
+mod expiry;
 mod kill;
 mod offices;
 mod people;

@@ -265,6 +265,8 @@ impl Desk {
                 }
                 Do::Close(seat) => {
                     if let Some(peer) = self.peers.get(&seat) {
+                        // What is said from here on it hears when it is back.
+                        self.space.leave(peer.member(), true).await;
                         peer.reconnect();
                     }
                 }

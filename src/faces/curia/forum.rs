@@ -70,6 +70,8 @@ struct Sitting {
     spoken: bool,
     places: Places,
     warned: bool,
+    /// Its token ended, and it is on its way out.
+    ended: bool,
     key_ms: u64,
 }
 
@@ -168,7 +170,8 @@ impl Forum {
         now_ms: u64,
     ) -> Vec<Do> {
         let mut todo = Vec::new();
-        if !self.seats.contains_key(&seat) {
+        // Who has no token any more is not heard, also before it is told so.
+        if self.seats.get(&seat).is_none_or(|sitting| sitting.claims.expires_at_ms <= now_ms) {
             return todo;
         }
         self.choose(seat, words, &mut todo);
@@ -261,12 +264,19 @@ impl Forum {
         }
         self.forget_silent(now_ms, &mut todo);
         self.tell_presence(now_ms, &mut todo);
+        self.watch_tokens(now_ms, &mut todo);
+        todo
+    }
+
+    /// Ends those whose token ended, warns those whose token ends soon, and keeps up what is kept of the others.
+    fn watch_tokens(&mut self, now_ms: u64, todo: &mut Vec<Do>) {
         let (warning, again) =
             (FORUM_EXPIRY_WARNING.as_millis() as u64, FORUM_SESSION_KEY.as_millis() as u64 / 2);
         let mut again_there = Vec::new();
-        for (&seat, sitting) in &mut self.seats {
+        for (&seat, sitting) in self.seats.iter_mut().filter(|(_, sitting)| !sitting.ended) {
             let ends_ms = sitting.claims.expires_at_ms;
             if ends_ms <= now_ms {
+                sitting.ended = true;
                 let told = json!({ "message": "Authentication failed", "expiresAt": iso(ends_ms) });
                 todo.push(Do::Tell(seat, "auth:expired", told));
                 todo.push(Do::Close(seat));
@@ -284,12 +294,11 @@ impl Forum {
         }
         // What is kept of where people are ends by itself, and another office may have taken somebody out who is here.
         for (seat, boards) in again_there {
-            boards.iter().for_each(|board| self.board_keys(seat, &board.id, &mut todo));
+            boards.iter().for_each(|board| self.board_keys(seat, &board.id, todo));
             if let Some(who) = self.presence.who(seat).cloned() {
-                self.tell_offices(&who, true, &mut todo);
+                self.tell_offices(&who, true, todo);
             }
         }
-        todo
     }
 
     /// One more of its kind; refused and said so when it is one too many.

@@ -266,7 +266,8 @@ impl Peer {
         }
     }
 
-    /// Ends the connection below. The client comes back by itself, and takes its session up again.
+    /// Ends the connection below, with what was said before as its last word; nothing more is heard of the client. It
+    /// comes back by itself, and takes its session up again.
     pub fn reconnect(&self) {
         if let Some(session) = self.session() {
             session.finish(Reason::Reconnect);

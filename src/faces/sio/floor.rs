@@ -159,7 +159,10 @@ mod tests {
     const TIMEOUT: Duration = Duration::from_millis(200);
 
     fn session() -> Arc<Session> {
-        let options = SioOptions { ping_interval: INTERVAL, ping_timeout: TIMEOUT, ..SioOptions::default() };
+        session_with(SioOptions { ping_interval: INTERVAL, ping_timeout: TIMEOUT, ..SioOptions::default() })
+    }
+
+    fn session_with(options: SioOptions) -> Arc<Session> {
         let caller = Caller::new(Ipv4Addr::LOCALHOST.into(), true, None);
         let arrival = Arrival::new(&caller, &Uri::from_static("/"), &HeaderMap::new());
         Floor::new(Vec::new(), options, Metrics::new()).open(arrival, Transport::Polling).unwrap()
@@ -186,6 +189,23 @@ mod tests {
         assert!(!session.is_over(), "it has its time");
         sleep_until(opened + INTERVAL + TIMEOUT - Duration::from_millis(1)).await;
         assert!(session.is_over(), "timers ring late, and the client asks when its time is up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_ends_says_its_last_word_and_waits_a_while_for_who_takes_it() {
+        let ending = |last: &'static str| async move {
+            let session = session_with(SioOptions::default());
+            session.say(&[], |out| out.extend_from_slice(last.as_bytes()));
+            session.finish(Reason::Reconnect);
+            session.say(&[], |out| out.extend_from_slice(b"too late"));
+            session
+        };
+        let (taken, left) = (ending("one").await, ending("two").await);
+        assert_eq!(taken.take_now().map(|frames| frames.len()), Ok(1));
+        assert_eq!(taken.take_now(), Err(Reason::Reconnect));
+        assert!(taken.is_over() && !left.is_over());
+        left.ended().await;
+        assert_eq!(left.take_now(), Err(Reason::Reconnect));
     }
 
     #[test]

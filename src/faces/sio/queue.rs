@@ -45,7 +45,7 @@ pub(super) struct Queue {
     pub(super) trusted: bool,
     /// Credentials said who it is.
     pub(super) known: bool,
-    /// The session ends, for this reason, when everything was taken.
+    /// The session ends, for this reason, when everything was taken: nothing more is put here.
     pub(super) finish: Option<Reason>,
     /// The session has ended.
     pub(super) closed: Option<Reason>,
@@ -191,7 +191,12 @@ impl Queue {
     }
 
     pub(super) fn has_some(&self) -> bool {
-        !self.frames.is_empty() || !self.events.is_empty() || self.finish.is_some() || self.closed.is_some()
+        !self.frames.is_empty() || !self.events.is_empty() || self.is_ending()
+    }
+
+    /// Whether nothing more is said but what waits.
+    pub(super) fn is_ending(&self) -> bool {
+        self.finish.is_some() || self.closed.is_some()
     }
 
     /// Takes some of what waits, in order: frames, what spaces said before, and what they have said since.
@@ -240,7 +245,7 @@ impl Queue {
     /// Says an event at once, if nothing waits and the client takes it. `false`: it has to be queued.
     pub(super) fn say_now(&self, member: MemberId, event: &SpaceEvent) -> bool {
         let waits = !self.frames.is_empty() || !self.events.is_empty() || self.repeats();
-        if waits || self.closed.is_some() || self.finish.is_some() {
+        if waits || self.is_ending() {
             return false;
         }
         let Some(voice) = &self.voice else { return false };

@@ -3,6 +3,7 @@
 //! Owns the order in which a client hears things: answers, then what was missed, then what is said now. Does not know
 //! HTTP, and of Socket.IO only how an event is framed.
 
+mod finish;
 mod members;
 mod repeat;
 
@@ -108,7 +109,7 @@ impl Session {
     }
 
     fn push(&self, frame: Bytes) {
-        let fits = self.change(|out| out.closed.is_some() || out.put(frame));
+        let fits = self.change(|out| out.is_ending() || out.put(frame));
         if !fits {
             self.close(Reason::Slow);
         }
@@ -301,11 +302,6 @@ impl Session {
                 }
             }
         }
-    }
-
-    /// Ends the session once everything that waits was taken.
-    pub(super) fn finish(&self, reason: Reason) {
-        self.change(|out| _ = out.finish.get_or_insert(reason));
     }
 
     /// Ends the session now. What waits is dropped: a client that may come back hears it then.

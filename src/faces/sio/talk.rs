@@ -43,7 +43,7 @@ impl Talk {
             return Ok(());
         }
         let mut talk = session.talk.lock().await;
-        if session.is_over() {
+        if session.is_ending() {
             return Ok(());
         }
         talk.see_off(session).await;
@@ -80,6 +80,9 @@ impl Talk {
             return Ok(());
         }
         let mut talk = session.talk.lock().await;
+        if session.is_ending() {
+            return Ok(());
+        }
         talk.waited = false;
         match talk.assembly.binary(bytes).map_err(|_| Reason::Malformed)? {
             Some(heard) => talk.packet(session, &heard).await,

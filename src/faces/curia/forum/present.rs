@@ -50,6 +50,7 @@ impl Forum {
             spoken,
             places: Places::default(),
             warned: false,
+            ended: false,
             key_ms: now_ms,
         };
         todo.push(sitting.session_key(now_ms));

@@ -32,6 +32,24 @@ fn a_token_that_ends_is_announced_and_its_place_is_kept() {
 }
 
 #[test]
+fn a_token_ends_once_and_nothing_more_is_heard_of_who_brought_it() {
+    let mut town = town();
+    let mut claims = person("tim", "7", &["clerk"], false);
+    claims.expires_at_ms = START_MS + 90_000;
+    town.comes(6, claims);
+    let end_ms = START_MS + 90_000;
+    let rules = |board: &str| town.rules.borrow().get(board).cloned();
+    let join = said::read("joinBoard", Some(&json!(5))).unwrap().1;
+    assert!(town.forum.hear(6, Words::Deployed, join.clone(), &rules, end_ms).is_empty(), "not told so yet");
+    // Its connection takes its time to end.
+    let of_tim = |todo: &[Do]| {
+        todo.iter().filter(|one| matches!(one, Do::Tell(6, "auth:expired", _) | Do::Close(6))).count()
+    };
+    assert_eq!([0, 100, 200].map(|late_ms| of_tim(&town.forum.tick(end_ms + late_ms))), [2, 0, 0]);
+    assert!(town.forum.hear(6, Words::Deployed, join, &rules, end_ms + 300).is_empty());
+}
+
+#[test]
 fn who_takes_a_session_up_again_is_where_it_was_and_may_be() {
     let mut town = town();
     town.goes(1);
