@@ -32,9 +32,9 @@ pub const FORUM_PRESENCE_DEBOUNCE: Duration = Duration::from_millis(500);
 pub const FORUM_TYPING_DEBOUNCE: Duration = Duration::from_millis(500);
 /// Who says nothing of typing this long has stopped; clients repeat themselves every 8 s.
 pub const FORUM_TYPING_MAX: Duration = Duration::from_secs(15);
-/// Votes of one kind on one post are told at most this often, the newest for all.
+/// Votes on one post are told at most this often, of each voter only the newest.
 pub const FORUM_VOTES_WINDOW: Duration = Duration::from_millis(250);
-/// Votes that wait so, at once; beyond it they are told one by one.
+/// Votes that wait so, at once, and posts that they are on; beyond it they are told earlier.
 pub const FORUM_VOTES_MAX: usize = 4_096;
 /// Before a token ends its bearer is warned this long.
 pub const FORUM_EXPIRY_WARNING: Duration = Duration::from_secs(60);

@@ -48,6 +48,8 @@ pub(super) enum Word {
     Told { letter: Box<Letter>, done: oneshot::Sender<()> },
     /// What other offices said may have been missed.
     Missed,
+    /// The forum ends: what waits is said.
+    End { done: oneshot::Sender<()> },
     /// A back end says something, under its own name for it; several are one thing said in several rooms.
     Published {
         publications: Vec<Publication>,
@@ -155,6 +157,10 @@ impl Desk {
             Word::Missed => {
                 let todo = self.forum.meet_offices(now_ms);
                 self.act_for(todo, None).await;
+            }
+            Word::End { done } => {
+                let todo = self.forum.end();
+                self.act_for(todo, Some(done)).await;
             }
             Word::Published { publications, id, done } => {
                 match self.publish_all(publications, id, now_ms).await {

@@ -75,8 +75,8 @@ struct Sitting {
     key_ms: u64,
 }
 
-/// A vote that waits for newer ones: the event, the post, whose vote it is, where.
-type VoteKey = (String, Option<String>, Option<String>, Option<String>);
+/// A vote that waits for the next ones.
+type Vote = (Publication, Facts, Option<String>);
 
 /// The forum.
 pub(super) struct Forum {
@@ -85,7 +85,8 @@ pub(super) struct Forum {
     presence: Presence,
     typing: Typing,
     counters: Counters,
-    votes: Batches<VoteKey, (Publication, Facts, Option<String>)>,
+    /// By post and voter: pages leave out what they are told of their own vote.
+    votes: Batches<String, Option<String>, Vote>,
     /// The rules by which people sit on boards now.
     rules: HashMap<String, Option<Rule>>,
     /// Which board a post is on, as back ends said; in the order in which it was learned.
@@ -220,17 +221,32 @@ impl Forum {
         if let Some(board) = &facts.board {
             self.apply(board, facts.rule.as_ref(), now_ms, &mut todo);
         }
-        if is_vote(&publication.event) {
-            let voter = super::rules::id(publication.read.get("userIdVoted"));
-            let key = (publication.event.clone(), publication.post(), voter, facts.board.clone());
-            let Some((_, _, id)) = self.votes.take(&key, (publication, facts, id), now_ms) else {
-                return Ok(todo);
-            };
-            todo.extend(said(sayings, true, id.as_deref()));
-            return Ok(todo);
+        match publication.post().filter(|_| is_vote(&publication.event)) {
+            Some(post) => {
+                let voter = super::rules::id(publication.read.get("userIdVoted"));
+                let votes = self.votes.take(&post, voter, (publication, facts, id), now_ms);
+                self.tell_votes(votes, &mut todo);
+            }
+            None => todo.extend(said(sayings, publication.keep, id.as_deref())),
         }
-        todo.extend(said(sayings, publication.keep, id.as_deref()));
         Ok(todo)
+    }
+
+    /// The forum ends: what waits is told.
+    pub(super) fn end(&mut self) -> Vec<Do> {
+        let mut todo = Vec::new();
+        let votes = self.votes.due(u64::MAX);
+        self.tell_votes(votes, &mut todo);
+        todo
+    }
+
+    /// What a vote is about may have been closed while it waited: by the rule as it is now.
+    fn tell_votes(&self, votes: Vec<Vote>, todo: &mut Vec<Do>) {
+        for (publication, facts, id) in votes {
+            let rule = facts.board.as_ref().and_then(|board| self.rules.get(board).cloned());
+            let facts = Facts { rule: rule.unwrap_or(facts.rule.clone()), ..facts };
+            todo.extend(said(publication.sayings(&facts).unwrap_or_default(), true, id.as_deref()));
+        }
     }
 
     /// The board of a publication, also when it names only a post.
@@ -256,12 +272,8 @@ impl Forum {
         for change in self.typing.due(now_ms) {
             self.tell_typing(Some(change), now_ms, &mut todo);
         }
-        for (publication, facts, id) in self.votes.due(now_ms) {
-            // What it is about may have been closed meanwhile: by the rule as it is now.
-            let rule = facts.board.as_ref().and_then(|board| self.rules.get(board).cloned());
-            let facts = Facts { rule: rule.unwrap_or(facts.rule.clone()), ..facts };
-            todo.extend(said(publication.sayings(&facts).unwrap_or_default(), true, id.as_deref()));
-        }
+        let votes = self.votes.due(now_ms);
+        self.tell_votes(votes, &mut todo);
         self.forget_silent(now_ms, &mut todo);
         self.tell_presence(now_ms, &mut todo);
         self.watch_tokens(now_ms, &mut todo);

@@ -89,8 +89,9 @@ impl Curia {
         Self { face, open: OnceCell::new() }
     }
 
-    /// Ends the forum: sessions wait on disk.
+    /// Ends the forum: what waits is said, and sessions wait on disk.
     pub async fn stop(&self) {
+        self.tell(|done| Word::End { done }).await;
         if let Some(open) = self.open.get() {
             open.space.stop().await;
         }

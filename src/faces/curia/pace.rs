@@ -54,59 +54,71 @@ impl Counters {
     }
 }
 
-/// The first of its kind is told at once; those that follow within the window wait, and the newest is told for all.
+/// The first about a thing is told at once. Those that follow within the window wait for its end and are told in the
+/// order in which they came, of each speaker only the newest: so what is told last is how it is.
 #[derive(Debug)]
-pub(super) struct Batches<K, V>(HashMap<K, Batch<V>>);
-
-#[derive(Debug)]
-struct Batch<V> {
-    until_ms: u64,
-    newest: Option<V>,
+pub(super) struct Batches<K, S, V> {
+    about: HashMap<K, Batch<S, V>>,
+    /// How many wait, about whatever.
+    waiting: usize,
 }
 
-impl<K, V> Default for Batches<K, V> {
+#[derive(Debug)]
+struct Batch<S, V> {
+    until_ms: u64,
+    waiting: Vec<(S, V)>,
+}
+
+impl<K, S, V> Default for Batches<K, S, V> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self { about: HashMap::new(), waiting: 0 }
     }
 }
 
-impl<K: Hash + Eq + Clone, V> Batches<K, V> {
-    /// Takes one; gives it back when it is to be told now.
-    pub(super) fn take(&mut self, key: &K, value: V, now_ms: u64) -> Option<V> {
-        if let Some(batch) = self.0.get_mut(key) {
-            batch.newest = Some(value);
-            return None;
+impl<K: Hash + Eq + Clone, S: PartialEq, V> Batches<K, S, V> {
+    /// Takes one; gives what is to be told now, in order. Too many that wait are told early, not out of order.
+    pub(super) fn take(&mut self, about: &K, speaker: S, value: V, now_ms: u64) -> Vec<V> {
+        let Some(batch) = self.about.get_mut(about) else {
+            if self.about.len() < FORUM_VOTES_MAX {
+                self.about.insert(about.clone(), Batch { until_ms: later(now_ms), waiting: Vec::new() });
+            }
+            return vec![value];
+        };
+        let before = batch.waiting.len();
+        batch.waiting.retain(|(of, _)| *of != speaker);
+        batch.waiting.push((speaker, value));
+        self.waiting += batch.waiting.len() - before;
+        if self.waiting <= FORUM_VOTES_MAX {
+            return Vec::new();
         }
-        if self.0.len() < FORUM_VOTES_MAX {
-            self.0.insert(key.clone(), Batch { until_ms: later(now_ms), newest: None });
-        }
-        Some(value)
+        self.waiting -= batch.waiting.len();
+        batch.waiting.drain(..).map(|(_, value)| value).collect()
     }
 
     /// What waited long enough.
     pub(super) fn due(&mut self, now_ms: u64) -> Vec<V> {
         let mut due = Vec::new();
-        self.0.retain(|_, batch| {
+        self.about.retain(|_, batch| {
             if batch.until_ms > now_ms {
                 return true;
             }
             batch.until_ms = later(now_ms);
-            let newest = batch.newest.take();
-            let waited = newest.is_some();
-            due.extend(newest);
+            let waited = !batch.waiting.is_empty();
+            due.extend(std::mem::take(&mut batch.waiting).into_iter().map(|(_, value)| value));
             waited
         });
+        self.waiting -= due.len();
         due
     }
 
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.about.is_empty()
     }
 }
 
 fn later(now_ms: u64) -> u64 {
-    now_ms + FORUM_VOTES_WINDOW.as_millis() as u64
+    now_ms.saturating_add(FORUM_VOTES_WINDOW.as_millis() as u64)
 }
 
 #[cfg(test)]
@@ -147,18 +159,27 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_vote_is_told_for_all_and_the_last_is_never_lost() {
+    fn what_was_said_last_is_told_last_and_of_each_speaker_only_the_newest() {
         let mut votes = Batches::default();
-        assert_eq!(votes.take(&"post 9", 1, 0), Some(1), "the first is told at once");
-        assert_eq!(votes.take(&"post 9", 2, 10), None);
-        assert_eq!(votes.take(&"post 9", 3, 20), None);
-        assert_eq!(votes.take(&"post 8", 1, 20), Some(1), "another post does not wait");
+        assert_eq!(votes.take(&"post 9", "x", 1, 0), [1], "the first is told at once");
+        assert!(votes.take(&"post 9", "x", 2, 10).is_empty());
+        assert!(votes.take(&"post 9", "y", 3, 20).is_empty(), "nobody overtakes those who wait");
+        assert!(votes.take(&"post 9", "x", 4, 30).is_empty());
+        assert_eq!(votes.take(&"post 8", "x", 1, 30), [1], "another post does not wait");
         assert!(votes.due(249).is_empty());
-        assert_eq!(votes.due(250), [3]);
-        assert_eq!(votes.take(&"post 9", 4, 260), None, "the window goes on");
-        assert_eq!(votes.due(500), [4]);
+        assert_eq!(votes.due(250), [3, 4]);
+        assert!(votes.take(&"post 9", "x", 5, 260).is_empty(), "the window goes on");
+        assert_eq!(votes.due(500), [5]);
         assert!(votes.due(750).is_empty());
         assert!(votes.due(1_000).is_empty() && votes.is_empty(), "quiet again, nothing is kept");
-        assert_eq!(votes.take(&"post 9", 5, 1_001), Some(5));
+        assert_eq!(votes.take(&"post 9", "x", 6, 1_001), [6]);
+    }
+
+    #[test]
+    fn too_many_that_wait_are_told_early_and_in_order() {
+        let mut votes = Batches::default();
+        let all: Vec<usize> = (0..=FORUM_VOTES_MAX + 1).collect();
+        let told: Vec<usize> = all.iter().flat_map(|&n| votes.take(&"post", n, n, 0)).collect();
+        assert_eq!((told, votes.waiting), (all, 0));
     }
 }

@@ -191,15 +191,15 @@ async fn who_hears_the_events_of_the_design() {
                 &[("writer", "board:newPost"), ("clerk admin", "newPost")],
             ),
             row(
-                event("board:5", "post:voteAdded", on(5, json!({ "newCount": 2 }))),
+                event("board:5", "post:voteAdded", on(5, json!({ "postId": 21, "newCount": 2 }))),
                 &[("reader", "post:voteAdded post:voteChanged"), ("member clerk admin", "voteUpdate")],
             ),
             row(
-                event("board:6", "post:voteRemoved", on(6, json!({ "newCount": 1 }))),
+                event("board:6", "post:voteRemoved", on(6, json!({ "postId": 22, "newCount": 1 }))),
                 &[("writer", "post:voteRemoved post:voteChanged"), ("clerk admin", "voteUpdate")],
             ),
             row(
-                event("board:5", "post:voteChanged", on(5, json!({ "newCount": 3 }))),
+                event("board:5", "post:voteChanged", on(5, json!({ "postId": 23, "newCount": 3 }))),
                 &[("reader", "post:voteChanged"), ("member clerk admin", "voteUpdate")],
             ),
             row(

@@ -155,7 +155,7 @@ fn who_speaks_as_the_design_does_hears_it_so() {
         ("newComment", json!({ "communityId": "7", "board_id": 6, "postId": 9, "comment": comment }), ""),
         (
             "post:voteAdded",
-            json!({ "boardId": 6, "postId": 9, "newCount": 2 }),
+            json!({ "boardId": 6, "postId": 10, "newCount": 2 }),
             "post:voteAdded post:voteChanged",
         ),
         ("post:commentDeleted", json!({ "postId": 9, "commentId": 1 }), ""),

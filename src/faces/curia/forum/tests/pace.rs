@@ -31,24 +31,49 @@ fn ten_of_a_kind_in_a_minute_and_thirty_news_of_presence() {
     assert!(town.counted.contains(&"curia_presence_limit"));
 }
 
+/// Who was shown voting, and the count that was told with it.
+fn told(town: &mut Town) -> Vec<(String, u64)> {
+    let heard = std::mem::take(town.heard.entry(2).or_default());
+    let votes = heard.into_iter().filter(|(event, _)| event == "voteUpdate");
+    votes
+        .map(|(_, vote)| (vote["userIdVoted"].as_str().unwrap().into(), vote["newCount"].as_u64().unwrap()))
+        .collect()
+}
+
+fn vote(town: &mut Town, voter: &str, count: u64) {
+    let vote =
+        json!({ "communityId": "7", "board_id": 5, "postId": 9, "newCount": count, "userIdVoted": voter });
+    town.publishes("voteUpdate", vote);
+}
+
 #[test]
-fn votes_of_one_kind_are_told_together_and_the_last_count_arrives() {
+fn the_count_that_is_told_last_is_the_one_that_was_said_last() {
     let mut town = town();
-    let about = json!({ "communityId": "7", "board_id": 5, "postId": 9 });
-    let vote = |count: u64, voter: &str| {
-        let mut vote = about.clone();
-        vote["newCount"] = count.into();
-        vote["userIdVoted"] = voter.into();
-        vote
-    };
-    for count in 1..=20 {
-        town.publishes("voteUpdate", vote(count % 2, "x"));
+    for (voter, count) in [("x", 1), ("x", 0), ("y", 1)] {
+        vote(&mut town, voter, count);
     }
-    town.publishes("voteUpdate", vote(7, "y"));
-    assert_eq!(town.heard(2), "voteUpdate voteUpdate", "the first of each voter at once");
+    assert_eq!(told(&mut town), [("x".into(), 1)], "the first at once");
     town.later(300);
-    assert_eq!(town.last(2, "voteUpdate")["newCount"], 0);
-    assert_eq!(town.heard(2), "voteUpdate");
+    assert_eq!(told(&mut town), [("x".into(), 0), ("y".into(), 1)], "nobody's vote is left out");
+    for count in 2..=20 {
+        vote(&mut town, "x", count);
+    }
+    town.publishes(
+        "post:voteAdded",
+        json!({ "boardId": 5, "postId": 9, "newCount": 21, "userIdVoted": "z" }),
+    );
+    town.later(300);
+    assert_eq!(told(&mut town), [("x".into(), 20), ("z".into(), 21)], "whatever event it came by");
     town.later(1_000);
-    assert_eq!(town.heard(2), "");
+    assert!(told(&mut town).is_empty());
+}
+
+#[test]
+fn votes_that_wait_are_told_when_the_forum_ends() {
+    let mut town = town();
+    vote(&mut town, "x", 1);
+    vote(&mut town, "y", 2);
+    let todo = town.forum.end();
+    town.act(todo);
+    assert_eq!(told(&mut town), [("x".into(), 1), ("y".into(), 2)]);
 }
