@@ -22,6 +22,32 @@ pub enum Kept {
     Fields(Vec<(String, Bytes)>),
 }
 
+/// What is known of a shared key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// It holds this, or did when the central server could be asked the last time.
+    There(Kept),
+    /// It is not there.
+    Missing,
+    /// The central server cannot be asked, and nothing is known here.
+    Unknown,
+}
+
+impl Known {
+    /// What it holds, if it is known to be there.
+    #[must_use]
+    pub fn kept(self) -> Option<Kept> {
+        match self {
+            Self::There(kept) => Some(kept),
+            Self::Missing | Self::Unknown => None,
+        }
+    }
+
+    fn of(kept: Option<Kept>) -> Self {
+        kept.map_or(Self::Missing, Self::There)
+    }
+}
+
 /// Members of this office as they are written down: who is in, and who went out without the server knowing.
 #[derive(Default)]
 struct Ours {
@@ -34,7 +60,7 @@ impl Bus {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub async fn read_shared(&self, key: &str) -> Result<Option<Kept>, BusError> {
+    pub async fn read_shared(&self, key: &str) -> Result<Known, BusError> {
         let central = &self.0.central;
         let said = if central.is_configured() { central.read(key).await } else { None };
         let copy = self.copy(key)?;
@@ -45,20 +71,36 @@ impl Bus {
         };
         match (said, copy) {
             // Nobody to ask, or the server does not know it yet.
-            (None, copy) => Ok(copy.and_then(kept)),
-            (Some(None), Some(copy)) if owed => Ok(kept(copy)),
-            (Some(None), Some(_)) => self.0.local.delete(&local(key)).map(|_| None),
-            (Some(None), None) => Ok(None),
+            (None, copy) => Ok(self.by_copy(copy)),
+            (Some(None), Some(copy)) if owed => Ok(Known::of(kept(copy))),
+            (Some(None), Some(_)) => self.0.local.delete(&local(key)).map(|_| Known::Missing),
+            (Some(None), None) => Ok(Known::Missing),
             (Some(Some(said)), copy) => {
+                let copy = copy.filter(|copy| self.lasts(copy));
                 if copy.and_then(kept).as_ref() != Some(&said) {
                     let (kind, value) = match &said {
                         Kept::Text(text) => (SEEN, text.clone()),
                         Kept::Fields(fields) => (SEEN_FIELDS, written(pairs(fields))),
                     };
-                    self.keep_seen(key, &Copy::new(kind, 0, value), BUS_COPY_LIFE);
+                    let until_ms = until(&self.0.clock, BUS_COPY_LIFE);
+                    self.keep_seen(key, &Copy::new(kind, until_ms, value), BUS_COPY_LIFE);
                 }
-                Ok(Some(said))
+                Ok(Known::There(said))
             }
+        }
+    }
+
+    /// Whether a copy is good for a while: one of what the server said is renewed when half of its life is over.
+    fn lasts(&self, copy: &Copy) -> bool {
+        let seen = matches!(copy.kind, SEEN | SEEN_FIELDS);
+        !seen || copy.until_ms > until(&self.0.clock, BUS_COPY_LIFE / 2)
+    }
+
+    fn by_copy(&self, copy: Option<Copy>) -> Known {
+        match copy {
+            Some(copy) => Known::of(kept(copy)),
+            None if self.0.central.is_configured() => Known::Unknown,
+            None => Known::Missing,
         }
     }
 
@@ -66,8 +108,8 @@ impl Bus {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn known_here(&self, key: &str) -> Result<Option<Kept>, BusError> {
-        Ok(self.copy(key)?.and_then(kept))
+    pub fn known_here(&self, key: &str) -> Result<Known, BusError> {
+        Ok(self.by_copy(self.copy(key)?))
     }
 
     /// Puts fields of a key that other servers read too, for ever.

@@ -30,7 +30,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use self::collections::Kept;
+pub use self::collections::{Kept, Known};
 pub use self::exchange::{Consuming, Subscription};
 pub use self::message::{
     Beginning, Begun, Consumer, Heard, Message, Missed, Pattern, PublishError, Published, Undelivered,

@@ -125,7 +125,7 @@ impl Desk {
                 let socket = peer.sid().clone();
                 self.peers.insert(seat, peer);
                 let boards = self.forum.boards_of(&claims, &rooms, now_ms);
-                let rules = self.keys.rules(boards).await;
+                let rules = self.rules(boards).await;
                 let look = |board: &str| rules.get(board).cloned();
                 let todo = self.forum.enter(seat, (&socket, kind), &claims, &rooms, &look, now_ms);
                 self.act_for(todo, Some(done)).await;
@@ -139,7 +139,7 @@ impl Desk {
                         }
                     }
                 }
-                let rules = self.keys.rules(self.forum.board_asked(seat, &heard)).await;
+                let rules = self.rules(self.forum.board_asked(seat, &heard)).await;
                 let look = |board: &str| rules.get(board).cloned();
                 let todo = self.forum.hear(seat, words, heard, &look, now_ms);
                 self.act_for(todo, Some(done)).await;
@@ -171,6 +171,17 @@ impl Desk {
                 }
             }
         }
+    }
+
+    /// The rules of these boards: as the bus says, or, where nobody can tell, as people sit there.
+    async fn rules(&self, boards: impl IntoIterator<Item = String>) -> HashMap<String, Rule> {
+        let boards: Vec<String> = boards.into_iter().collect();
+        let said = self.keys.rules(boards.iter().cloned()).await;
+        let rule = |board: String| {
+            let rule = said.get(&board).cloned().unwrap_or_else(|| self.forum.last_known(&board));
+            Some((board, rule?))
+        };
+        boards.into_iter().filter_map(rule).collect()
     }
 
     /// Does it all, in order, for somebody who is told when it is done, on disk too.
@@ -216,10 +227,7 @@ impl Desk {
             return Ok(Vec::new());
         }
         let board = self.forum.board_of(&publication);
-        let mut rule = match &board {
-            Some(board) => self.keys.rule(board).await,
-            None => None,
-        };
+        let mut rule = self.rules(board.clone()).await.into_values().next();
         if says_rule(&publication.event)
             && let Some((board, said)) = Rule::in_news(&publication.read, rule.as_ref())
         {

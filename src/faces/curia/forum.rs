@@ -109,6 +109,11 @@ impl Forum {
         }
     }
 
+    /// The rule by which people sit on a board now.
+    pub(super) fn last_known(&self, board: &str) -> Option<Rule> {
+        self.rules.get(board).cloned().flatten()
+    }
+
     /// Whether nothing can be due.
     pub(super) fn is_quiet(&self) -> bool {
         self.seats.is_empty() && self.votes.is_empty()

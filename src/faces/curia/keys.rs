@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::forum::offices::{Letter, OfficeWord};
 use super::rules::{Rule, id};
-use crate::bus::{Bus, BusError, Kept, Message};
+use crate::bus::{Bus, BusError, Kept, Known, Message};
 use crate::clock::Stopwatch;
 use crate::config::limits::{
     FORUM_ANSWER_MAX, FORUM_AUDIENCE_MAX, FORUM_MAILBOX, FORUM_SLOW_PAUSE, FORUM_WINDOW,
@@ -124,31 +124,41 @@ impl Keys {
         answer
     }
 
-    /// The rules of these boards, as far as they are known.
-    pub(super) async fn rules(&self, boards: impl IntoIterator<Item = String>) -> HashMap<String, Rule> {
+    /// The rules of these boards; those that nobody can tell now are not among them.
+    pub(super) async fn rules(
+        &self,
+        boards: impl IntoIterator<Item = String>,
+    ) -> HashMap<String, Option<Rule>> {
         let boards: BTreeSet<String> = boards.into_iter().collect();
-        let found = boards.into_iter().map(|board| async move { Some((self.rule(&board).await?, board)) });
-        join_all(found).await.into_iter().flatten().map(|(rule, board)| (board, rule)).collect()
+        let found = boards.into_iter().map(|board| async move { (self.rule(&board).await, board) });
+        join_all(found).await.into_iter().filter_map(|(rule, board)| Some((board, rule?))).collect()
     }
 
-    /// The rule of a board: the design's hash, or the same fields as the text of an object.
-    pub(super) async fn rule(&self, board: &str) -> Option<Rule> {
-        let key = format!("board_permissions:{board}");
-        let kept = self.in_time(self.bus.read_shared(&key)).await;
-        let kept = kept.unwrap_or_else(|| self.bus.known_here(&key));
-        let kept = kept.unwrap_or_else(|error| {
-            tracing::warn!(%error, "a board's rule could not be read");
-            None
-        });
-        match kept? {
+    /// The rule of a board: the design's hash, or the same fields as the text of an object. `None`: nobody can tell.
+    async fn rule(&self, board: &str) -> Option<Option<Rule>> {
+        let kept = match self.read(&format!("board_permissions:{board}")).await {
+            Known::There(kept) => kept,
+            Known::Missing => return Some(None),
+            Known::Unknown => return None,
+        };
+        Some(match kept {
             Kept::Text(text) => Rule::read(&text),
             Kept::Fields(fields) => {
                 let text = |(name, value): (String, Bytes)| {
                     Some((name, Value::from(std::str::from_utf8(&value).ok()?)))
                 };
-                Rule::of(&fields.into_iter().map(text).collect::<Option<Map<String, Value>>>()?)
+                let fields = fields.into_iter().map(text).collect::<Option<Map<String, Value>>>();
+                fields.as_ref().and_then(Rule::of)
             }
-        }
+        })
+    }
+
+    async fn read(&self, key: &str) -> Known {
+        let known = self.in_time(self.bus.read_shared(key)).await;
+        known.unwrap_or_else(|| self.bus.known_here(key)).unwrap_or_else(|error| {
+            tracing::warn!(%error, "a key of the forum could not be read");
+            Known::Unknown
+        })
     }
 
     /// Keeps the rule of a board, as the design's hash.
@@ -158,15 +168,9 @@ impl Keys {
 
     /// The partners of a community that want to hear of it.
     pub(super) async fn partners(&self, community: &str) -> Vec<String> {
-        let key = format!("community_partners:{community}");
-        let kept = self.in_time(self.bus.read_shared(&key)).await;
-        let kept = kept.unwrap_or_else(|| self.bus.known_here(&key)).unwrap_or_else(|error| {
-            tracing::warn!(%error, "a key of the forum could not be read");
-            None
-        });
-        let kept: Option<Value> = match kept {
-            Some(Kept::Text(text)) => serde_json::from_slice(&text).ok(),
-            Some(Kept::Fields(_)) | None => None,
+        let kept: Option<Value> = match self.read(&format!("community_partners:{community}")).await {
+            Known::There(Kept::Text(text)) => serde_json::from_slice(&text).ok(),
+            Known::There(Kept::Fields(_)) | Known::Missing | Known::Unknown => None,
         };
         kept.as_ref().map(partners_in).unwrap_or_default()
     }

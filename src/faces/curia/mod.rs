@@ -178,7 +178,7 @@ impl Curia {
         let rules = keys.rules(boards).await;
         let may_enter = |room: &String| {
             let Some((spoken, board)) = Words::board_of(room) else { return false };
-            spoken == words && Rule::admits(rules.get(&board), claims).is_ok()
+            spoken == words && Rule::admits(rules.get(&board).and_then(Option::as_ref), claims).is_ok()
         };
         let old = rooms.into_iter().filter(may_enter).collect();
         (words, old)

@@ -5,8 +5,18 @@ use std::time::Duration;
 use bytes::Bytes;
 #[cfg(unix)]
 use redis::AsyncCommands;
+#[cfg(unix)]
+use tokio_util::sync::CancellationToken;
 use townhall::bus::{Bus, Kept};
+#[cfg(unix)]
+use townhall::bus::{BusOptions, Known};
 use townhall::clock::Clock;
+#[cfg(unix)]
+use townhall::config::limits::BUS_COPY_LIFE;
+#[cfg(unix)]
+use townhall::store::Store;
+#[cfg(unix)]
+use townhall::telemetry::Metrics;
 
 #[cfg(unix)]
 use super::central::Line;
@@ -27,11 +37,11 @@ fn names(all: &[&str]) -> Vec<String> {
 async fn keeps(bus: &Bus) {
     let rule = fields(&[("allowedRoles", "[]"), ("isPublic", "true")]);
     bus.put_fields("rule", &rule).await.unwrap();
-    assert_eq!(bus.read_shared("rule").await.unwrap(), Some(Kept::Fields(rule)));
+    assert_eq!(bus.read_shared("rule").await.unwrap().kept(), Some(Kept::Fields(rule)));
     assert_eq!(bus.get_shared("rule").await.unwrap().filter(|text| text.is_empty()), None);
     bus.put_shared("text", b"x", None).await.unwrap();
-    assert_eq!(bus.read_shared("text").await.unwrap(), Some(Kept::Text("x".into())));
-    assert_eq!(bus.read_shared("nothing").await.unwrap(), None);
+    assert_eq!(bus.read_shared("text").await.unwrap().kept(), Some(Kept::Text("x".into())));
+    assert_eq!(bus.read_shared("nothing").await.unwrap().kept(), None);
     bus.put_members("users", names(&["ann", "bob"]), LIFE).await.unwrap();
     bus.put_members("users", names(&["bob", "cy"]), LIFE).await.unwrap();
     assert_eq!(bus.members("users").await.unwrap(), ["bob", "cy"]);
@@ -72,7 +82,7 @@ async fn two_offices_and_other_programs_share_them_through_redis() {
     // As the design writes it, and as other programs do.
     let _: () = other.hset_multiple("theirs", &[("allowedRoles", "[\"a\"]"), ("x", "1")]).await.unwrap();
     let rule = Some(Kept::Fields(fields(&[("allowedRoles", "[\"a\"]"), ("x", "1")])));
-    assert_eq!(two.bus.read_shared("theirs").await.unwrap(), rule);
+    assert_eq!(two.bus.read_shared("theirs").await.unwrap().kept(), rule);
     two.bus.put_fields("theirs", &fields(&[("allowedRoles", "[]")])).await.unwrap();
     let x: String = other.hget("theirs", "x").await.unwrap();
     assert_eq!(x, "1", "what others wrote beside ours stays");
@@ -111,7 +121,7 @@ async fn two_offices_and_other_programs_share_them_through_redis() {
         "Ann",
         "what is missing there says nothing"
     );
-    assert!(one.bus.read_shared("our rule").await.unwrap().is_some());
+    assert!(one.bus.read_shared("our rule").await.unwrap().kept().is_some());
     for _ in 0..200 {
         if other.exists::<_, u8>(&["our rule", "ours"]).await.unwrap() == 2 {
             break;
@@ -126,7 +136,7 @@ async fn two_offices_and_other_programs_share_them_through_redis() {
     redis.kill();
     one.becomes(false).await;
     assert_eq!(
-        two.bus.read_shared("theirs").await.unwrap(),
+        two.bus.read_shared("theirs").await.unwrap().kept(),
         Some(Kept::Fields(fields(&[("allowedRoles", "[]")])))
     );
     redis.start_again().await;
@@ -166,7 +176,7 @@ async fn what_others_wrote_meanwhile_stays_when_the_office_is_back() {
     let public: String = other.hget("board", "isPublic").await.unwrap();
     assert_eq!(public, "false", "a board that was closed stays closed");
     let closed = Some(Kept::Fields(fields(&[("isPublic", "false")])));
-    assert_eq!(line.bus.read_shared("board").await.unwrap(), closed);
+    assert_eq!(line.bus.read_shared("board").await.unwrap().kept(), closed);
     assert_eq!(at_server(&mut other, "text").await.as_deref(), Some("2"));
     assert_eq!(at_server(&mut other, "lost").await.as_deref(), Some("1"), "what is not there is put again");
     let public: String = other.hget("taken away", "isPublic").await.unwrap();
@@ -183,4 +193,35 @@ async fn what_others_wrote_meanwhile_stays_when_the_office_is_back() {
     let public: String = other.hget("board", "isPublic").await.unwrap();
     assert_eq!(public, "true");
     line.close().await;
+}
+
+#[cfg(unix)] // where a program can be made to hang
+#[tokio::test]
+async fn what_redis_confirmed_is_known_for_its_whole_life_from_then_on() {
+    let Some(redis) = RedisServer::start(None).await else { return };
+    let (data, clock, metrics) = (tempfile::tempdir().unwrap(), Clock::manual(1_000_000), Metrics::new());
+    let store = Store::open(data.path(), &clock, &metrics).unwrap();
+    let options = BusOptions { store, central: Some(redis.url().parse().unwrap()), metrics };
+    let bus = Bus::open_with(&data.path().join("bus"), &clock, options).unwrap();
+    let (kept, stop) = (bus.clone(), CancellationToken::new());
+    let until = stop.clone();
+    let keeping = tokio::spawn(async move { kept.keep_connected(until).await });
+    let mut state = bus.state();
+    drop(state.wait_for(|state| state.up).await.unwrap());
+    let mut other = redis.connect().await;
+    let _: () = other.hset("board", "isPublic", "true").await.unwrap();
+    let rule = Known::There(Kept::Fields(fields(&[("isPublic", "true")])));
+    for _ in 0..3 {
+        assert_eq!(bus.read_shared("board").await.unwrap(), rule);
+        clock.advance(BUS_COPY_LIFE * 2 / 3);
+    }
+    redis.freeze(true);
+    drop(state.wait_for(|state| !state.up).await.unwrap());
+    assert_eq!(bus.read_shared("board").await.unwrap(), rule);
+    assert_eq!(bus.read_shared("another").await.unwrap(), Known::Unknown, "not missing: nobody was asked");
+    clock.advance(BUS_COPY_LIFE);
+    assert_eq!(bus.read_shared("board").await.unwrap(), Known::Unknown);
+    redis.freeze(false);
+    stop.cancel();
+    keeping.await.unwrap();
 }

@@ -47,7 +47,7 @@ async fn works(line: &Line, elsewhere: &RedisServer) {
         assert_eq!(line.bus.get_shared(&key).await.unwrap().unwrap(), "v");
         let fields = vec![("a".to_owned(), Bytes::from_static(b"1"))];
         line.bus.put_fields(&format!("rule {number}"), &fields).await.unwrap();
-        let read = line.bus.read_shared(&format!("rule {number}")).await.unwrap();
+        let read = line.bus.read_shared(&format!("rule {number}")).await.unwrap().kept();
         assert_eq!(read, Some(Kept::Fields(fields)));
         let people = format!("people {number}");
         line.bus.put_members(&people, vec!["ann".into()], Duration::from_secs(60)).await.unwrap();

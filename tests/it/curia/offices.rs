@@ -191,3 +191,27 @@ async fn people_are_seen_at_every_office_and_in_their_own_community_only() {
     let heard = two.heard("eve").await;
     assert!(heard.iter().all(|event| !event.starts_with("user")), "another community: {heard:?}");
 }
+
+#[tokio::test]
+async fn a_board_that_people_sit_on_stays_as_it_is_while_nobody_can_tell_its_rule() {
+    let Some(mut redis) = RedisServer::start(None).await else { return };
+    let mut town = office(&redis, 1_000).await;
+    let mut line = redis.connect().await;
+    permits(&mut line, 6, r#"["clerk"]"#).await;
+    for name in ["ann", "bob"] {
+        town.open(name, person(name)).await;
+    }
+    town.open("cyd", json!({ "sub": "cyd", "uid": "cyd", "cid": "7" })).await;
+    town.say("ann", "joinBoard", json!([6])).await;
+    town.hears_named("ann", "boardJoined").await;
+    redis.kill();
+    let bus = town.office.handle().bus().clone();
+    drop(bus.state().wait_for(|state| !state.up).await.unwrap());
+    // As when it has been away for longer than what it said is kept.
+    bus.delete("shared/board_permissions:6").unwrap();
+    town.say("bob", "joinBoard", json!([6])).await;
+    town.say("cyd", "joinBoard", json!([6])).await;
+    town.hears("bob", &json!(["boardJoined", { "boardId": 6 }])).await;
+    town.hears("cyd", &json!(["error", { "message": "Access denied: insufficient permissions" }])).await;
+    assert!(!town.heard("ann").await.contains(&"error".to_owned()));
+}
