@@ -17,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 use super::forum::offices::Letter;
 use super::forum::{Do, Forum, Pace};
 use super::keys::{Keys, partners_in};
-use super::news::{Facts, Publication, Saying, says_rule};
+use super::news::{Facts, Publication, Refused, Saying, says_rule};
 use super::presence::Seat;
 use super::rules::{Rule, id};
 use super::said::Heard;
@@ -205,7 +205,11 @@ impl Desk {
         let mut under_way = UnderWay::new();
         for (number, publication) in publications.into_iter().enumerate() {
             let name = name.as_ref().map(|name| if many { format!("{name}#{number}") } else { name.clone() });
-            let mut todo = self.publish(publication, name, now_ms).await?;
+            let mut todo = match self.publish(publication, name, now_ms).await {
+                // It is for the other rooms.
+                Err(Refused::Nobody) if many => continue,
+                todo => todo.map_err(|why| Undelivered::Refused(why.to_string()))?,
+            };
             once(&mut todo, &mut told);
             under_way.extend(self.act(todo).await);
         }
@@ -217,12 +221,11 @@ impl Desk {
         publication: Publication,
         name: Option<String>,
         now_ms: u64,
-    ) -> Result<Vec<Do>, Undelivered> {
+    ) -> Result<Vec<Do>, Refused> {
         if publication.event == "community:partnersChanged" {
             let community = id(publication.read.get("communityId"));
-            let refused = || Undelivered::Refused("communityId and partners are expected".to_owned());
             let partners = publication.read.get("partners").filter(|partners| partners.is_array());
-            let (community, partners) = community.zip(partners).ok_or_else(refused)?;
+            let (community, partners) = community.zip(partners).ok_or(Refused::Partners)?;
             self.keys.keep_partners(&community, &partners_in(partners)).await;
             return Ok(Vec::new());
         }
@@ -239,8 +242,7 @@ impl Desk {
             None => Vec::new(),
         };
         let facts = Facts { board, rule, partners };
-        let todo = self.forum.publish(publication, facts, name, now_ms);
-        todo.map_err(|why| Undelivered::Refused(why.to_string()))
+        self.forum.publish(publication, facts, name, now_ms)
     }
 
     /// Begins it all, in order.

@@ -38,6 +38,10 @@ pub(super) enum Refused {
     Nowhere,
     #[error("the board of the post is not known: say boardId in the payload")]
     BoardUnknown,
+    #[error("nobody could hear it: name a room where this event is said, its community or its board")]
+    Nobody,
+    #[error("communityId and partners are expected")]
+    Partners,
 }
 
 /// What is known beside the publication.
@@ -186,6 +190,9 @@ impl Publication {
             return Err(Refused::Nowhere);
         }
         all.retain(|saying| !saying.to.is_empty());
+        if all.is_empty() {
+            return Err(Refused::Nobody);
+        }
         for saying in &mut all {
             saying.except.extend(self.except.iter().flat_map(|room| self.left_out(room, facts)));
         }
@@ -211,7 +218,9 @@ impl Publication {
     fn around(&self, words: Words, event: &str, facts: &Facts) -> Vec<Saying> {
         let known = DEPLOYED.iter().find(|(name, _)| *name == event).map(|(_, reach)| *reach);
         let reach = known.unwrap_or(Reach::Around);
-        let community = self.community();
+        // One of today's that names a board alone is its community's.
+        let own = facts.rule.as_ref().and_then(|rule| rule.community.clone()).filter(|_| known.is_some());
+        let community = self.community().or(own);
         let mut home = Vec::new();
         if let Some(community) = &community {
             home = match (reach, &facts.board) {
@@ -226,6 +235,9 @@ impl Publication {
             };
         }
         home.extend(self.named_room(words, reach, known.is_some(), facts));
+        if home.is_empty() && known.is_some() && reach != Reach::Admins {
+            home.extend(facts.board.as_ref().map(|board| words.board(board)));
+        }
         home.sort_unstable();
         home.dedup();
         let mut all = Vec::new();

@@ -140,6 +140,19 @@ fn every_event_of_the_design_goes_where_the_design_says() {
 }
 
 #[test]
+fn what_names_a_board_alone_is_heard_by_its_community_as_far_as_it_may() {
+    let unplaced = r#"{"allowedRoles":["clerk"]}"#;
+    for event in ["boardSettingsChanged", "postDeleted", "newPost", "reactionUpdate"] {
+        for (room, payload) in [(Some("board:5"), r#"{"id":9}"#), (None, r#"{"id":9,"boardId":5}"#)] {
+            let heard = |rule| told(Words::Deployed, &sayings(room, event, payload, rule));
+            assert_eq!(heard(Some(OPEN)), format!("{event} community:7"));
+            assert_eq!(heard(Some(GATED)), format!("{event} community:7:admins community:7:role:clerk"));
+            assert_eq!(heard(Some(unplaced)), format!("{event} board:5"), "whose it is nobody says");
+        }
+    }
+}
+
+#[test]
 fn payloads_are_handed_on_as_they_were_written() {
     let payload = "{ \"z\":1, \"communityId\" : \"7\",\"a\":[1.0,2e5] }";
     let said = sayings(None, "boardImported", payload, None);
@@ -170,5 +183,12 @@ fn what_cannot_be_placed_is_refused_with_its_reason() {
         assert_eq!(publication(None, "e", payload), Err(Refused::Nowhere), "{payload}");
         assert_eq!(publication(Some("post:9"), "post:newComment", payload), Err(Refused::BoardUnknown));
         assert_eq!(publication(Some("community:7"), "e", payload), Ok(()));
+    }
+    for (room, event, payload) in [
+        (Some("community:7"), "postLockApplied", r#"{"postId":9}"#),
+        (Some("board:5"), "partnershipUpdate", "{}"),
+        (None, "user:online", r#"{"communityId":"7"}"#),
+    ] {
+        assert_eq!(publication(room, event, payload), Err(Refused::Nobody), "{event}");
     }
 }
