@@ -42,8 +42,8 @@ pub const FORUM_EXPIRY_WARNING: Duration = Duration::from_secs(60);
 pub const FORUM_PLACES_MAX: usize = 32;
 /// Devices whose places are remembered after their token ended.
 pub const FORUM_KEPT_PLACES_MAX: usize = 2_048;
-/// The id of a board or a post, in bytes.
-pub const FORUM_ID_MAX_BYTES: usize = 64;
+/// The id of a board, a post or a community, in bytes: those that tokens bring are among them.
+pub const FORUM_ID_MAX_BYTES: usize = JWT_ID_MAX_BYTES;
 /// Posts whose board is remembered; the oldest go first.
 pub const FORUM_POSTS_MAX: usize = 20_000;
 /// Roles that may enter a board, communities that show it: what one message can be addressed to.

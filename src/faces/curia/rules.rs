@@ -102,8 +102,14 @@ impl Rule {
         Self::of(&kept)
     }
 
-    /// Reads the fields; a field that is not understood makes the rule one that admits administrators only.
+    /// Reads the fields; one that is not understood makes the rule one that admits administrators only. `None`: whose
+    /// board it is is said and not understood, so it is nobody's.
     pub(super) fn of(fields: &Map<String, Value>) -> Option<Self> {
+        let mut said = ["communityId", "community_id"].into_iter().filter_map(|key| fields.get(key));
+        let community = match said.find(|said| !said.is_null()) {
+            Some(said) => Some(id(Some(said))?),
+            None => None,
+        };
         let roles = list(fields.get("allowedRoles"));
         let public = match fields.get("isPublic") {
             None | Some(Value::Null) => None,
@@ -113,7 +119,7 @@ impl Rule {
         };
         let understood = roles.is_some();
         Some(Self {
-            community: id(fields.get("communityId").or_else(|| fields.get("community_id"))),
+            community,
             imported_by: list(fields.get("importedBy")).unwrap_or_default(),
             roles: roles.unwrap_or_default(),
             public: if understood { public } else { Some(false) },
@@ -204,6 +210,7 @@ fn list(value: Option<&Value>) -> Option<Vec<String>> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::config::limits::JWT_ID_MAX_BYTES;
 
     /// A person of a community.
     pub(in super::super) fn person(name: &str, community: &str, roles: &[&str], admin: bool) -> Claims {
@@ -292,6 +299,24 @@ pub(super) mod tests {
         for bad in ["", "null", "[]", "7", "not json"] {
             assert!(rule(bad).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_board_whose_community_is_not_understood_is_closed_to_every_community() {
+        let long = format!("\"{}\"", "x".repeat(JWT_ID_MAX_BYTES + 1));
+        for odd in ["{}", "[]", "\"\"", "true", "-7", long.as_str()] {
+            for key in ["communityId", "community_id"] {
+                assert!(rule(&format!(r#"{{"{key}":{odd}}}"#)).is_none(), "{odd}");
+            }
+        }
+        let longest = "x".repeat(JWT_ID_MAX_BYTES);
+        let own = rule(&format!(r#"{{"communityId":null,"community_id":"{longest}"}}"#)).unwrap();
+        assert_eq!(Rule::admits(Some(&own), &person("ann", &longest, &[], false)), Ok(()));
+        assert_eq!(Rule::admits(Some(&own), &person("ann", "7", &[], true)), Err(No::Elsewhere));
+        let unsaid = rule(r#"{"communityId":null}"#).unwrap();
+        assert_eq!(unsaid.community, None, "not said is not asked");
+        let news = serde_json::from_str(r#"{"boardId":5,"communityId":{},"allowedRoles":[]}"#).unwrap();
+        assert!(Rule::in_news(&news, Some(&own)).is_none(), "such news changes nothing");
     }
 
     #[test]
