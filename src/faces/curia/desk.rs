@@ -17,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 use super::forum::offices::Letter;
 use super::forum::{Do, Forum, Pace};
 use super::keys::{Keys, partners_in};
-use super::news::{Facts, Publication, Refused, Saying, says_rule};
+use super::news::{Facts, Publication, Refused, Saying};
 use super::presence::Seat;
 use super::rules::{Rule, id};
 use super::said::Heard;
@@ -231,9 +231,8 @@ impl Desk {
         }
         let board = self.forum.board_of(&publication);
         let mut rule = self.rules(board.clone()).await.into_values().next();
-        if says_rule(&publication.event)
-            && let Some((board, said)) = Rule::in_news(&publication.read, rule.as_ref())
-        {
+        // What is said of who may enter is kept before anybody hears it.
+        if let Some((board, said)) = publication.rule_said(rule.as_ref()) {
             self.keys.keep_rule(&board, &said).await;
             rule = Some(said);
         }

@@ -104,11 +104,6 @@ const DEPLOYED: &[(&str, Reach)] = &[
     ("boardSettingsChanged", Reach::Home),
 ];
 
-/// Events that say a board's rule: what is said is kept before anybody hears it.
-pub(super) fn says_rule(event: &str) -> bool {
-    matches!(event, "board:settingsChanged" | "boardSettingsChanged" | "newBoard")
-}
-
 /// Events that count votes: the newest stands for all of its kind.
 pub(super) fn is_vote(event: &str) -> bool {
     matches!(event, "voteUpdate" | "post:voteAdded" | "post:voteRemoved" | "post:voteChanged")
@@ -145,7 +140,23 @@ impl Publication {
             return Some(board.clone());
         }
         let row = self.read.get("board").and_then(|board| id(board.get("id")));
-        self.inner(&["board_id", "boardId"]).or(row)
+        let named = self.inner(&["board_id", "boardId", "sourceBoardId"]).or(row);
+        // The row of an import has an id of its own.
+        named.or_else(|| id(self.read.get("importedBoard")?.get("source_board_id")))
+    }
+
+    /// The rule that a board has because of it, if it says one. `before`: the rule it had.
+    pub(super) fn rule_said(&self, before: Option<&Rule>) -> Option<(String, Rule)> {
+        let imported = match self.event.as_str() {
+            "board:settingsChanged" | "boardSettingsChanged" | "newBoard" => {
+                return Rule::in_news(&self.read, before);
+            }
+            "boardImported" => true,
+            "boardImportUndone" | "sharedBoardRemoved" => false,
+            _ => return None,
+        };
+        let by = id(self.read.get("communityId"))?;
+        Some((self.board()?, before?.imported(&by, imported)))
     }
 
     /// The post it names.

@@ -83,6 +83,16 @@ impl Rule {
         self.community.as_ref().is_none_or(|own| own == community) || self.imported_by.contains(community)
     }
 
+    /// The same after a community imported the board, or has it no more.
+    pub(super) fn imported(&self, by: &String, has: bool) -> Self {
+        let mut rule = self.clone();
+        rule.imported_by.retain(|community| community != by);
+        if has && rule.imported_by.len() < FORUM_AUDIENCE_MAX {
+            rule.imported_by.push(by.clone());
+        }
+        rule
+    }
+
     /// The rooms of a community where the board's news may be read.
     pub(super) fn audience(rule: Option<&Self>, words: Words, community: &String, home: bool) -> Vec<String> {
         match rule {

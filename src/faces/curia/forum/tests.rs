@@ -88,7 +88,11 @@ impl Town {
         let payload = RawValue::from_string(payload.to_string()).unwrap();
         let publication = Publication::new(None, event, payload).unwrap();
         let board = self.forum.board_of(&publication);
-        let rule = board.as_ref().and_then(|board| self.rules.borrow().get(board).cloned());
+        let mut rule = board.as_ref().and_then(|board| self.rules.borrow().get(board).cloned());
+        if let Some((board, said)) = publication.rule_said(rule.as_ref()) {
+            self.rules.borrow_mut().insert(board, said.clone());
+            rule = Some(said);
+        }
         let facts = Facts { board, rule, partners: vec!["8".into()] };
         let todo = self.forum.publish(publication, facts, None, self.now_ms).unwrap();
         self.act(todo);

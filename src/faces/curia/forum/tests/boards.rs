@@ -179,3 +179,41 @@ fn who_speaks_as_the_design_does_hears_it_so() {
     town.publishes("post:commentDeleted", json!({ "postId": 9, "commentId": 1 }));
     assert_eq!(town.heard(1), "post:newComment");
 }
+
+/// The payloads are those of Curia's routes.
+#[test]
+fn who_imports_a_board_may_enter_it_until_that_is_undone_and_nobody_else_hears_its_name() {
+    let row = json!({
+        "id": 31, "source_board_id": 6, "source_community_id": "7", "importing_community_id": "8",
+        "board_name": "Secret", "board_settings": {}, "is_active": true
+    });
+    let imported = json!({
+        "type": "import", "importedBoard": row, "actor_name": "eve", "communityId": "8"
+    });
+    let undone = json!({
+        "type": "undo_import", "importedBoardId": 31, "sourceBoardId": 6, "boardName": "Secret",
+        "sourceCommunityId": "7", "sourceCommunityName": "Seven", "actor_name": "eve", "communityId": "8"
+    });
+    let unshared = json!({
+        "type": "unshared", "sharedBoardId": 4, "boardId": 6, "boardName": "Secret",
+        "sourceCommunityId": "7", "actor_name": "adm", "communityId": "8"
+    });
+    for (event, payload) in [("boardImportUndone", undone), ("sharedBoardRemoved", unshared)] {
+        let mut town = town();
+        town.comes(6, person("pat", "8", &[], false));
+        town.quiet();
+        town.publishes("boardImported", imported.clone());
+        assert_eq!([2, 4, 5, 6].map(|seat| town.heard(seat)), ["", "boardImported", "", ""]);
+        town.says(4, "joinBoard", json!(6));
+        assert!(town.heard(4).starts_with("boardJoined"));
+        town.later(1_000);
+        town.quiet();
+        town.publishes(event, payload);
+        assert!(!town.rooms[&4].contains("board:6"), "out at once");
+        assert_eq!(town.last(4, "error"), json!({ "message": "Access denied: board not accessible" }));
+        assert_eq!(town.heard(4), format!("error {event}"));
+        assert_eq!([2, 5, 6].map(|seat| town.heard(seat)), ["", "", ""], "{event}");
+        town.says(4, "joinBoard", json!(6));
+        assert!(town.heard(4).starts_with("error"));
+    }
+}
