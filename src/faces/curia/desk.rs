@@ -4,7 +4,6 @@
 //! whoever told it something is answered when that is done, and the next one is heard meanwhile.
 
 use std::collections::HashMap;
-use std::future::ready;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -256,10 +255,6 @@ impl Desk {
                     }
                 }
                 Do::Exit(seat, rooms) => {
-                    // Who is sent out hears what was said before.
-                    for before in std::mem::take(&mut under_way) {
-                        under_way.push(Box::pin(ready(before.await)));
-                    }
                     if let Some(peer) = self.peers.get(&seat) {
                         let left = self.space.begin_to_exit(peer.member(), named(&rooms)).await;
                         under_way.push(Box::pin(left.map(Ok)));
