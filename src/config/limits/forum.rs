@@ -30,6 +30,8 @@ pub const FORUM_COUNTERS_MAX: usize = 20_000;
 pub const FORUM_PRESENCE_DEBOUNCE: Duration = Duration::from_millis(500);
 /// After somebody was shown typing or stopped, the next change waits this long and may cancel out.
 pub const FORUM_TYPING_DEBOUNCE: Duration = Duration::from_millis(500);
+/// Who goes on typing in one place is shown so again at most this often: pages drop whom they are not told of for 10 s.
+pub const FORUM_TYPING_AGAIN: Duration = Duration::from_secs(5);
 /// Who says nothing of typing this long has stopped; clients repeat themselves every 8 s.
 pub const FORUM_TYPING_MAX: Duration = Duration::from_secs(15);
 /// Votes on one post are told at most this often, of each voter only the newest.

@@ -1,12 +1,12 @@
 //! Who is writing where, as others are shown it.
 //!
-//! Owns the difference between what a client says and what was told: a repetition tells nothing, a change soon after
-//! the last one waits and may cancel out, and who says nothing more has stopped.
+//! Owns the difference between what a client says and what was told: a repetition is told again now and then, a change
+//! soon after the last one waits and may cancel out, and who says nothing more has stopped.
 
 use std::collections::BTreeMap;
 
 use super::presence::Seat;
-use crate::config::limits::{FORUM_TYPING_DEBOUNCE, FORUM_TYPING_MAX};
+use crate::config::limits::{FORUM_TYPING_AGAIN, FORUM_TYPING_DEBOUNCE, FORUM_TYPING_MAX};
 
 /// Where somebody writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(super) struct Change {
     pub(super) seat: Seat,
     pub(super) stopped: Option<Spot>,
     pub(super) started: Option<Spot>,
+    /// It started before, and goes on.
+    pub(super) again: bool,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +36,7 @@ struct Hand {
     shown: Option<Spot>,
     said_ms: u64,
     free_ms: u64,
+    told_ms: u64,
 }
 
 /// Everybody's hands.
@@ -54,7 +57,7 @@ impl Typing {
         let hand = self.0.entry(seat).or_default();
         hand.now = spot;
         hand.said_ms = now_ms;
-        hand.change(seat, now_ms)
+        hand.change(seat, now_ms).or_else(|| hand.goes_on(seat, now_ms))
     }
 
     /// What is to be told by now: who stopped without saying so, and changes that waited.
@@ -73,12 +76,15 @@ impl Typing {
     /// The socket is gone, or may not be there any more: it stopped, at once.
     pub(super) fn gone(&mut self, seat: Seat) -> Option<Change> {
         let stopped = self.0.remove(&seat)?.shown?;
-        Some(Change { seat, stopped: Some(stopped), started: None })
+        Some(Change { seat, stopped: Some(stopped), started: None, again: false })
     }
 
-    /// Where a socket is shown writing.
-    pub(super) fn shown(&self, seat: Seat) -> Option<&Spot> {
-        self.0.get(&seat)?.shown.as_ref()
+    /// Whether a socket writes on a board, be it shown so or about to be.
+    pub(super) fn is_on(&self, seat: Seat, board: &str) -> bool {
+        let hand = self.0.get(&seat);
+        hand.is_some_and(|hand| {
+            [&hand.now, &hand.shown].into_iter().flatten().any(|spot| spot.board == board)
+        })
     }
 
     /// Whether nobody writes.
@@ -94,8 +100,19 @@ impl Hand {
             return None;
         }
         self.free_ms = now_ms + FORUM_TYPING_DEBOUNCE.as_millis() as u64;
+        self.told_ms = now_ms;
         let stopped = std::mem::replace(&mut self.shown, self.now.clone());
-        Some(Change { seat, stopped, started: self.shown.clone() })
+        Some(Change { seat, stopped, started: self.shown.clone(), again: false })
+    }
+
+    /// It is said again, and long enough after it was told.
+    fn goes_on(&mut self, seat: Seat, now_ms: u64) -> Option<Change> {
+        let started = self.shown.clone().filter(|_| self.now == self.shown)?;
+        if now_ms.saturating_sub(self.told_ms) < FORUM_TYPING_AGAIN.as_millis() as u64 {
+            return None;
+        }
+        self.told_ms = now_ms;
+        Some(Change { seat, stopped: None, started: Some(started), again: true })
     }
 }
 
@@ -120,11 +137,18 @@ mod tests {
     }
 
     #[test]
-    fn a_start_is_told_once_and_repetitions_keep_it_alive() {
+    fn a_start_is_told_at_once_and_again_with_the_heartbeat_that_keeps_it_alive() {
         let mut typing = Typing::default();
         assert_eq!(told(typing.says(1, on("9"), 0)), Some((None, Some("9".into()))));
         for second in 1..=5 {
-            assert_eq!(told(typing.says(1, on("9"), second * 8_000)), None, "a heartbeat");
+            let again = typing.says(1, on("9"), second * 8_000).unwrap();
+            assert!(again.again, "a heartbeat");
+            assert_eq!(told(Some(again)), Some((None, Some("9".into()))));
+            assert_eq!(
+                told(typing.says(1, on("9"), second * 8_000 + 4_900)),
+                None,
+                "not whenever it is said"
+            );
             assert!(typing.due(second * 8_000 + 7_900).is_empty());
         }
         assert!(typing.repeats(1, &on("9").unwrap()) && !typing.repeats(1, &on("8").unwrap()));

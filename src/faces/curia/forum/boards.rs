@@ -90,7 +90,7 @@ impl Forum {
             self.look(seat, now_ms);
             self.board_keys(seat, board, todo);
         }
-        if self.typing.shown(seat).is_some_and(|spot| spot.board == board) {
+        if self.typing.is_on(seat, board) {
             let change = self.typing.gone(seat);
             self.tell_typing(change, now_ms, todo);
         }

@@ -195,7 +195,7 @@ impl Forum {
 
     /// Tells those on the board, in both vocabularies, that somebody writes or stopped.
     pub(super) fn tell_typing(&mut self, change: Option<Change>, now_ms: u64, todo: &mut Vec<Do>) {
-        let Some(Change { seat, stopped, started }) = change else { return };
+        let Some(Change { seat, stopped, started, again }) = change else { return };
         let Some(sitting) = self.seats.get(&seat) else { return };
         let claims = sitting.claims.clone();
         self.presence.write(seat, started.clone(), now_ms);
@@ -220,7 +220,8 @@ impl Forum {
                 ("typing:stop", json!({ "userId": claims.person }))
             };
             let published = Saying::new(vec![there], event, news.to_string());
-            for saying in [deployed, published] {
+            // Today's pages forget who writes unless they are told again; the design's wait for the end.
+            for saying in std::iter::once(deployed).chain((!again).then_some(published)) {
                 todo.push(Self::pass(&saying));
                 todo.push(Do::Say { saying, except: Some(seat), keep: false, id: None });
             }

@@ -49,6 +49,41 @@ fn writing_is_shown_to_those_on_the_board_and_to_nobody_else() {
 }
 
 #[test]
+fn who_types_on_is_shown_so_as_long_as_pages_remember() {
+    let mut town = town();
+    town.says(3, "joinBoard", json!(6));
+    town.comes(7, person("pia", "7", &["clerk"], false));
+    town.says(7, "board:join", json!(6));
+    town.later(1_000);
+    town.quiet();
+    for second in 0..4 {
+        let stamp = if second == 0 { Value::Null } else { town.last(3, "userTyping")["timestamp"].clone() };
+        town.says(1, "typing", json!({ "boardId": 6, "isTyping": true }));
+        assert_ne!(town.last(3, "userTyping")["timestamp"], stamp, "each time it says so");
+        town.later(8_000);
+    }
+    let heard = town.heard(3);
+    assert_eq!((heard.matches("userTyping").count(), heard.matches("userPresenceUpdate").count()), (4, 4));
+    assert_eq!(town.heard(7), "typing:start", "who is told of the end waits for it");
+}
+
+#[test]
+fn who_is_put_out_before_its_typing_was_shown_is_never_shown_typing() {
+    let mut town = town();
+    town.says(1, "joinBoard", json!(6));
+    for on in [true, false] {
+        town.says(1, "typing", json!({ "boardId": 5, "isTyping": on }));
+    }
+    town.says(1, "typing", json!({ "boardId": 6, "isTyping": true }));
+    town.says(3, "joinBoard", json!(6));
+    town.rule("6", r#"{"communityId":"7","allowedRoles":["mayor"]}"#);
+    town.publishes("board:settingsChanged", json!({ "boardId": 6 }));
+    town.quiet();
+    town.later(1_000);
+    assert!(!town.heard(3).contains("userTyping"));
+}
+
+#[test]
 fn people_come_and_go_in_their_own_community_only() {
     let mut town = town();
     town.says(3, "user:online", json!(null));
