@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::{join, join_all};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::forum::offices::Letter;
-use super::forum::{Do, Forum, Pace};
+use super::forum::{Asks, Do, Forum, Pace};
 use super::keys::{Keys, partners_in};
 use super::news::{Facts, Publication, Refused, Saying};
 use super::presence::Seat;
@@ -131,14 +132,14 @@ impl Desk {
             }
             Word::Heard { member, words, heard, done } => {
                 let Some(&seat) = self.seats.get(&member) else { return };
-                if let Some((person, kinds)) = self.forum.counted(seat, &heard) {
-                    for kind in kinds {
-                        if let Some(count) = self.keys.count(&person, kind).await {
-                            self.forum.counted_elsewhere(&person, kind, count, now_ms);
-                        }
+                let Asks { person, kinds, board } = self.forum.asks(seat, &heard, now_ms);
+                let counting = join_all(kinds.iter().map(|kind| self.keys.count(&person, kind)));
+                let (counts, rules) = join(counting, self.rules(board)).await;
+                for (kind, count) in kinds.into_iter().zip(counts) {
+                    if let Some(count) = count {
+                        self.forum.counted_elsewhere(&person, kind, count, now_ms);
                     }
                 }
-                let rules = self.rules(self.forum.board_asked(seat, &heard)).await;
                 let look = |board: &str| rules.get(board).cloned();
                 let todo = self.forum.hear(seat, words, heard, &look, now_ms);
                 self.act_for(todo, Some(done)).await;
@@ -229,16 +230,20 @@ impl Desk {
             return Ok(Vec::new());
         }
         let board = self.forum.board_of(&publication);
-        let mut rule = self.rules(board.clone()).await.into_values().next();
+        let community = publication.community();
+        let asking = async {
+            match &community {
+                Some(community) => self.keys.partners(community).await,
+                None => Vec::new(),
+            }
+        };
+        let (rules, partners) = join(self.rules(board.clone()), asking).await;
+        let mut rule = rules.into_values().next();
         // What is said of who may enter is kept before anybody hears it.
         if let Some((board, said)) = publication.rule_said(rule.as_ref()) {
             self.keys.keep_rule(&board, &said).await;
             rule = Some(said);
         }
-        let partners = match publication.community() {
-            Some(community) => self.keys.partners(&community).await,
-            None => Vec::new(),
-        };
         let facts = Facts { board, rule, partners };
         self.forum.publish(publication, facts, name, now_ms)
     }

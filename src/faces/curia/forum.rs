@@ -4,6 +4,7 @@
 //! and answers with what is to be done. Every join and every message of a client asks the rule; whenever a rule turns
 //! out to have changed, those who lost the board are out before anything more is said there.
 
+mod asking;
 mod boards;
 pub(super) mod offices;
 mod places;
@@ -24,6 +25,7 @@ use super::typing::Typing;
 use super::words::Words;
 use crate::auth::Claims;
 use crate::config::limits::{FORUM_EXPIRY_WARNING, FORUM_POSTS_MAX, FORUM_SESSION_KEY};
+pub(super) use asking::Asks;
 use offices::OfficeWord;
 use places::Places;
 
@@ -109,61 +111,14 @@ impl Forum {
         }
     }
 
-    /// The rule by which people sit on a board now.
-    pub(super) fn last_known(&self, board: &str) -> Option<Rule> {
-        self.rules.get(board).cloned().flatten()
-    }
-
     /// Whether nothing can be due.
     pub(super) fn is_quiet(&self) -> bool {
         self.seats.is_empty() && self.votes.is_empty()
     }
 
-    /// The board whose rule is needed for what a client said.
-    pub(super) fn board_asked(&self, seat: Seat, heard: &Heard) -> Option<String> {
-        let here = || Some(self.seats.get(&seat)?.places.current()?.id.clone());
-        match heard {
-            Heard::Join(board) => board.as_ref().map(|board| board.id.clone()),
-            Heard::Writes { board, .. } | Heard::JoinPost { board, .. } => {
-                board.as_ref().map(|board| board.id.clone()).or_else(here)
-            }
-            Heard::Changed(board) => Some(board.id.clone()),
-            Heard::Leave(_) | Heard::WritesNoMore | Heard::LeavePost { .. } | Heard::Nothing => None,
-        }
-    }
-
-    /// Who says this, and as what it is counted: to be counted at every office together before it is heard.
-    pub(super) fn counted(&self, seat: Seat, heard: &Heard) -> Option<(String, Vec<&'static str>)> {
-        let sitting = self.seats.get(&seat)?;
-        let kinds = match heard {
-            Heard::Join(_) => vec!["board:join"],
-            Heard::JoinPost { board, .. } => {
-                let board = board.as_ref().or(sitting.places.current());
-                let new = board.is_some_and(|board| !sitting.places.has(&board.id));
-                if new { vec!["post:join", "board:join"] } else { vec!["post:join"] }
-            }
-            Heard::Writes { board, post, context } => {
-                let board = board.as_ref().or(sitting.places.current())?;
-                let repeats = self.typing.repeats(seat, &board.spot(post.as_ref(), context));
-                if repeats { Vec::new() } else { vec!["typing:start"] }
-            }
-            _ => Vec::new(),
-        };
-        Some((sitting.claims.person.clone(), kinds))
-    }
-
     /// So many of a kind there were at every office together, with the one that comes now.
     pub(super) fn counted_elsewhere(&mut self, person: &str, kind: &'static str, count: u32, now_ms: u64) {
         self.counters.everywhere(person, kind, count, now_ms);
-    }
-
-    /// The boards that somebody who comes into these rooms is put on.
-    pub(super) fn boards_of(&self, claims: &Claims, rooms: &[String], now_ms: u64) -> Vec<String> {
-        let (_, places) = Places::in_rooms(rooms);
-        let kept = self.places.of(claims, now_ms);
-        let wanted = kept.into_iter().flat_map(|kept| kept.all_wanted().map(|(board, _)| board));
-        let kept = kept.into_iter().flat_map(|kept| &kept.boards);
-        places.boards.iter().chain(kept).chain(wanted).map(|board| board.id.clone()).collect()
     }
 
     /// A client said something.

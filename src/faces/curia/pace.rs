@@ -28,16 +28,20 @@ impl Counters {
         window.count.max(window.everywhere) <= most
     }
 
+    /// Whether the next one is one too many by what was counted here alone.
+    pub(super) fn is_full(&self, person: &str, kind: &'static str, most: u32, now_ms: u64) -> bool {
+        let window = self.0.get(&(person.to_owned(), kind));
+        window.is_some_and(|window| !window.is_over(now_ms) && window.count >= most)
+    }
+
     /// So many there were at every office together, the one that is about to be counted here included.
     pub(super) fn everywhere(&mut self, person: &str, kind: &'static str, count: u32, now_ms: u64) {
         self.window(person, kind, now_ms).everywhere = count;
     }
 
     fn window(&mut self, person: &str, kind: &'static str, now_ms: u64) -> &mut Window {
-        let over =
-            |window: &Window| now_ms.saturating_sub(window.since_ms) >= FORUM_WINDOW.as_millis() as u64;
         if self.0.len() >= FORUM_COUNTERS_MAX {
-            self.0.retain(|_, window| !over(window));
+            self.0.retain(|_, window| !window.is_over(now_ms));
             if self.0.len() >= FORUM_COUNTERS_MAX {
                 let oldest = self.0.iter().min_by_key(|(_, window)| window.since_ms);
                 if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
@@ -47,10 +51,16 @@ impl Counters {
         }
         let fresh = || Window { since_ms: now_ms, count: 0, everywhere: 0 };
         let window = self.0.entry((person.to_owned(), kind)).or_insert_with(fresh);
-        if over(window) {
+        if window.is_over(now_ms) {
             *window = fresh();
         }
         window
+    }
+}
+
+impl Window {
+    fn is_over(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.since_ms) >= FORUM_WINDOW.as_millis() as u64
     }
 }
 
@@ -131,10 +141,12 @@ mod tests {
         for n in 1..=10 {
             assert!(counters.one_more("ann", "join", 10, 1_000 + n));
         }
+        assert!(counters.is_full("ann", "join", 10, 2_000) && !counters.is_full("ann", "typing", 10, 2_000));
         assert!(!counters.one_more("ann", "join", 10, 2_000), "the eleventh");
         assert!(counters.one_more("ann", "typing", 10, 2_000), "another type");
         assert!(counters.one_more("bob", "join", 10, 2_000), "another person");
         assert!(!counters.one_more("ann", "join", 10, 60_999), "the window is not over");
+        assert!(!counters.is_full("ann", "join", 10, 61_001));
         assert!(counters.one_more("ann", "join", 10, 61_001), "a new minute");
     }
 

@@ -178,16 +178,16 @@ impl Forum {
             return todo.push(Do::Count("curia_not_understood"));
         };
         let claims = sitting.claims.clone();
+        let spot = board.spot(post, context);
+        // Saying the same again is not counted.
+        if !self.typing.repeats(seat, &spot) && !self.within(seat, "typing:start", now_ms, todo) {
+            return;
+        }
         let rule = rules(&board.id);
         self.apply(&board.id, rule.as_ref(), now_ms, todo);
         if let Err(no) = Rule::admits(rule.as_ref(), &claims) {
             todo.push(Do::Count("curia_not_allowed"));
             return self.refuse(seat, no, todo);
-        }
-        let spot = board.spot(post, context);
-        // Saying the same again costs nobody anything, and is not counted.
-        if !self.typing.repeats(seat, &spot) && !self.within(seat, "typing:start", now_ms, todo) {
-            return;
         }
         let change = self.typing.says(seat, Some(spot), now_ms);
         self.tell_typing(change, now_ms, todo);

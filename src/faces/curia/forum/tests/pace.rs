@@ -13,6 +13,12 @@ fn ten_of_a_kind_in_a_minute_and_thirty_news_of_presence() {
     town.says(1, "leaveBoard", json!(5));
     town.says(1, "typing", json!({ "boardId": 5, "isTyping": true }));
     assert!(town.heard(2).is_empty() && town.counted.contains(&"curia_rate_limit"));
+    let asked = |name: &str, first: Value| {
+        let asks = town.forum.asks(1, &said::read(name, Some(&first)).unwrap().1, town.now_ms);
+        (asks.kinds.len(), asks.board)
+    };
+    assert_eq!(asked("joinBoard", json!(5)), (0, None), "what is refused here asks nobody");
+    assert_eq!(asked("typing", json!({ "boardId": 6, "isTyping": true })), (1, Some("6".into())));
     town.later(60_000);
     town.says(1, "joinBoard", json!(5));
     assert!(town.heard(1).contains("boardJoined"), "a new minute");
