@@ -151,7 +151,9 @@ impl Desk {
                 self.act_for(todo, Some(done)).await;
             }
             Word::Told { letter, done } => {
-                let todo = self.forum.hear_office(*letter, now_ms);
+                let rules = self.rules(self.forum.boards_told_of(&letter)).await;
+                let look = |board: &str| rules.get(board).cloned();
+                let todo = self.forum.hear_office(*letter, &look, now_ms);
                 self.act_for(todo, Some(done)).await;
             }
             Word::Missed => {

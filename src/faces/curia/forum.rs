@@ -154,6 +154,7 @@ impl Forum {
                 match claims {
                     Some(claims) if claims.admin && Rule::admits(rule.as_ref(), &claims).is_ok() => {
                         self.apply(&board.id, rule.as_ref(), now_ms, &mut todo);
+                        todo.push(Do::Pass(OfficeWord::Changed(board.id)));
                     }
                     _ => self.refuse(seat, No::Role, &mut todo),
                 }

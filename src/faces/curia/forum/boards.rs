@@ -146,7 +146,7 @@ impl Forum {
         let concerned: Vec<Seat> = self
             .seats
             .iter()
-            .filter(|(_, sitting)| sitting.places.wanted(board).is_some() || sitting.places.has(board))
+            .filter(|(_, sitting)| sitting.places.concerns(board))
             .map(|(&seat, _)| seat)
             .collect();
         if concerned.is_empty() {

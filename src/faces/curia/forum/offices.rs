@@ -3,6 +3,8 @@
 //! Owns the words between offices. What is lost on the way is made good: an office that was out of reach asks, and each
 //! tells of its people again before they are taken for gone.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -10,7 +12,7 @@ use super::super::news::Saying;
 use super::super::presence::Who;
 use super::super::presence::elsewhere::{Told, Turn};
 use super::super::words::Words;
-use super::{Do, Forum, iso};
+use super::{Do, Forum, Rules, iso};
 use crate::bus::Message;
 use crate::faces::FORUM_PEOPLE_CHANNEL;
 
@@ -36,6 +38,8 @@ pub(in super::super) enum OfficeWord {
     Told(Told),
     /// Said in rooms by one of mine.
     Said { to: Vec<String>, event: String, body: Value },
+    /// An administrator says that a board's settings are others now.
+    Changed(String),
 }
 
 impl Letter {
@@ -59,8 +63,11 @@ impl Letter {
 
 impl Forum {
     /// Another office tells something.
-    pub(in super::super) fn hear_office(&mut self, letter: Letter, now_ms: u64) -> Vec<Do> {
+    pub(in super::super) fn hear_office(&mut self, letter: Letter, rules: Rules<'_>, now_ms: u64) -> Vec<Do> {
         let mut todo = Vec::new();
+        for board in self.boards_told_of(&letter) {
+            self.apply(&board, rules(&board).as_ref(), now_ms, &mut todo);
+        }
         match letter.word {
             OfficeWord::Ask(_) => todo.extend(self.tell_everybody(now_ms)),
             OfficeWord::Told(told) => {
@@ -76,8 +83,22 @@ impl Forum {
                     todo.push(Do::Count("curia_office"));
                 }
             }
+            OfficeWord::Changed(_) => {}
         }
         todo
+    }
+
+    /// The boards that a letter is about, as far as somebody here is there or wants to be.
+    pub(in super::super) fn boards_told_of(&self, letter: &Letter) -> BTreeSet<String> {
+        let boards: BTreeSet<String> = match &letter.word {
+            OfficeWord::Said { to, .. } => {
+                to.iter().filter_map(|room| Some(Words::board_of(room)?.1)).collect()
+            }
+            OfficeWord::Changed(board) => BTreeSet::from([board.clone()]),
+            OfficeWord::Ask(_) | OfficeWord::Told(_) => BTreeSet::new(),
+        };
+        let all = boards.into_iter();
+        all.filter(|board| self.seats.values().any(|sitting| sitting.places.concerns(board))).collect()
     }
 
     /// This office was out of reach, or is new: it asks the others, and tells them of its own people.

@@ -57,6 +57,11 @@ impl Places {
         self.boards.iter().any(|open| open.id == board)
     }
 
+    /// Whether the socket is on a board, or would be if it might.
+    pub(super) fn concerns(&self, board: &str) -> bool {
+        self.has(board) || self.wanted(board).is_some()
+    }
+
     pub(super) fn current(&self) -> Option<&Id> {
         self.boards.last()
     }

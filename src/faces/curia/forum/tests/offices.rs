@@ -8,8 +8,38 @@ fn carry(from: &mut Town, name: &str, to: &mut Town) {
     for word in std::mem::take(&mut from.passed) {
         let message = Letter::message(name, word).unwrap();
         let letter = Letter::read(&message.body).unwrap();
-        let todo = to.forum.hear_office(letter, to.now_ms);
-        to.act(todo);
+        hear(to, letter);
+    }
+}
+
+fn hear(town: &mut Town, letter: Letter) {
+    let rules = |board: &str| town.rules.borrow().get(board).cloned();
+    let todo = town.forum.hear_office(letter, &rules, town.now_ms);
+    town.act(todo);
+}
+
+#[test]
+fn what_comes_from_other_offices_goes_by_the_boards_rule_too() {
+    let (mut one, mut two) = (town(), Town::new());
+    two.comes(1, person("cyd", "7", &["clerk"], false));
+    let (mayors, clerks) = (
+        r#"{"communityId":"7","allowedRoles":["mayor"]}"#,
+        r#"{"communityId":"7","allowedRoles":["clerk"]}"#,
+    );
+    for (name, said) in
+        [("typing", json!({ "boardId": 6, "isTyping": true })), ("board:settingsChanged", json!(6))]
+    {
+        two.says(1, "joinBoard", json!(6));
+        one.passed.clear();
+        two.quiet();
+        // The bus says so to whoever asks; nobody at the second office has asked yet.
+        two.rule("6", mayors);
+        one.says(3, name, said);
+        carry(&mut one, "one", &mut two);
+        assert!(!two.rooms[&1].contains("board:6"), "{name}");
+        assert!(two.heard(1).contains("error") && two.last(1, "userTyping").is_null());
+        two.rule("6", clerks);
+        two.later(1_000);
     }
 }
 
@@ -58,8 +88,7 @@ fn what_an_office_may_not_say_is_not_said() {
     ] {
         let letter = json!({ "office": "x", "said": { "to": [room], "event": event, "body": {} } });
         let letter = Letter::read(letter.to_string().as_bytes()).unwrap();
-        let todo = two.forum.hear_office(letter, two.now_ms);
-        two.act(todo);
+        hear(&mut two, letter);
     }
     assert_eq!(two.heard(1), "");
     for rubbish in
