@@ -64,8 +64,8 @@ pub const FORUM_ELSEWHERE_LIFE: Duration = FORUM_SESSION_KEY;
 pub const FORUM_ELSEWHERE_MAX: usize = 20_000;
 /// Other offices that are listened to.
 pub const FORUM_OFFICES_MAX: usize = 256;
-/// Devices of one person at another office.
-pub const FORUM_ELSEWHERE_DEVICES_MAX: usize = 16;
+/// Devices of one person that are shown, at each office; of more the newest.
+pub const FORUM_DEVICES_MAX: usize = 16;
 /// One of them as it is told of, in bytes.
 pub const FORUM_ELSEWHERE_DEVICE_MAX_BYTES: usize = 8 * KIB;
 /// People that one message to other offices tells of.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use self::elsewhere::Elsewhere;
 use super::typing::Spot;
 use crate::auth::Claims;
-use crate::config::limits::FORUM_PRESENCE_DEBOUNCE;
+use crate::config::limits::{FORUM_DEVICES_MAX, FORUM_PRESENCE_DEBOUNCE};
 
 /// Names a socket in the forum.
 pub(super) type Seat = u64;
@@ -175,12 +175,15 @@ impl Person {
         self.devices.is_empty() && self.elsewhere.is_empty()
     }
 
-    /// The devices at this office; of two that bring the same id the newer one.
+    /// The newest devices at this office; of two that bring the same id the newer one.
     fn here(&self, community: &str, rfc3339: fn(u64) -> String) -> Vec<Value> {
-        let newest = |device: &&Device| {
-            !self.devices.iter().any(|other| other.frame == device.frame && other.seat > device.seat)
-        };
-        self.devices.iter().filter(newest).map(|device| device.view(community, rfc3339)).collect()
+        let mut newest: Vec<&Device> = Vec::new();
+        for device in self.devices.iter().rev() {
+            if newest.len() < FORUM_DEVICES_MAX && !newest.iter().any(|newer| newer.frame == device.frame) {
+                newest.push(device);
+            }
+        }
+        newest.iter().rev().map(|device| device.view(community, rfc3339)).collect()
     }
 
     fn view(&self, community: &str, rfc3339: fn(u64) -> String) -> Value {
@@ -304,6 +307,26 @@ mod tests {
         );
         presence.leave(1, 2);
         assert_eq!(presence.view(&ann(), at).unwrap()["devices"][0]["socketId"], "s2");
+    }
+
+    #[test]
+    fn of_many_devices_of_one_person_the_newest_are_shown() {
+        let mut presence = Presence::default();
+        let many = FORUM_DEVICES_MAX as u64 + 4;
+        for seat in 1..=many {
+            let mut claims = person("ann", "7", &[], false);
+            claims.device = Some(format!("d{seat}"));
+            presence.enter(seat, "s", &claims, "desktop", seat);
+        }
+        let shown = |presence: &Presence| {
+            let devices = presence.view(&ann(), at).unwrap()["devices"].clone();
+            let names = devices.as_array().unwrap().iter().map(|device| device["frameUID"].to_string());
+            names.collect::<Vec<_>>()
+        };
+        let all: Vec<String> = (1..=many).map(|seat| format!("\"d{seat}\"")).collect();
+        assert_eq!(shown(&presence), all[4..]);
+        presence.leave(many, 100);
+        assert_eq!(shown(&presence), all[3..all.len() - 1], "the next one takes its place");
     }
 
     #[test]

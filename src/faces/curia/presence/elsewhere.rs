@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{Presence, Seat, Who};
 use crate::config::limits::{
-    FORUM_ELSEWHERE_BATCH, FORUM_ELSEWHERE_DEVICE_MAX_BYTES, FORUM_ELSEWHERE_DEVICES_MAX,
-    FORUM_ELSEWHERE_LIFE, FORUM_ELSEWHERE_MAX, FORUM_OFFICES_MAX, JWT_ID_MAX_BYTES,
+    FORUM_DEVICES_MAX, FORUM_ELSEWHERE_BATCH, FORUM_ELSEWHERE_DEVICE_MAX_BYTES, FORUM_ELSEWHERE_LIFE,
+    FORUM_ELSEWHERE_MAX, FORUM_OFFICES_MAX, JWT_ID_MAX_BYTES,
 };
 
 /// One person's devices at one other office.
@@ -77,7 +77,7 @@ impl Presence {
                 let bounded = device.to_string().len() <= FORUM_ELSEWHERE_DEVICE_MAX_BYTES;
                 bounded && device["userId"] == who.person.as_str() && device["lastSeen"].is_string()
             });
-            devices.truncate(FORUM_ELSEWHERE_DEVICES_MAX);
+            devices.truncate(FORUM_DEVICES_MAX);
             if devices.is_empty() {
                 turns.extend(self.leaves(office, &who, now_ms));
             } else if self.people.len() < FORUM_ELSEWHERE_MAX || self.people.contains_key(&who) {
