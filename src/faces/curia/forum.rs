@@ -138,7 +138,7 @@ impl Forum {
         self.choose(seat, words, &mut todo);
         match heard {
             Heard::Join(board) => self.join(seat, board, rules, now_ms, &mut todo),
-            Heard::Leave(board) => self.leave(seat, &board.id, now_ms, &mut todo),
+            Heard::Leave(board) => self.leave(seat, &board, now_ms, &mut todo),
             Heard::Writes { board, post, context } => {
                 self.writes(seat, board, post.as_ref(), context, rules, now_ms, &mut todo);
             }

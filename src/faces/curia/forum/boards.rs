@@ -33,7 +33,7 @@ impl Forum {
             Ok(()) if full => self.refuse(seat, No::Full, todo),
             Ok(()) => self.admit(seat, &board, rule, true, now_ms, todo),
             Err(no) => {
-                sitting.places.want(board, true);
+                self.want(seat, board, true);
                 self.refuse(seat, no, todo);
             }
         }
@@ -75,10 +75,11 @@ impl Forum {
         self.board_keys(seat, &board.id, todo);
     }
 
-    pub(super) fn leave(&mut self, seat: Seat, board: &str, now_ms: u64, todo: &mut Vec<Do>) {
+    pub(super) fn leave(&mut self, seat: Seat, board: &Id, now_ms: u64, todo: &mut Vec<Do>) {
         let Some(sitting) = self.seats.get_mut(&seat) else { return };
-        sitting.places.wants_no_more(board);
-        self.take_out(seat, board, now_ms, todo);
+        sitting.places.wants_no_more(&board.id);
+        self.take_out(seat, &board.id, now_ms, todo);
+        self.forget_rules(std::iter::once(board));
     }
 
     /// Takes somebody out of a board, its posts, and out of writing there.
@@ -164,7 +165,7 @@ impl Forum {
             match (answer, there) {
                 (Err(no), Some(id)) => {
                     let current = sitting.places.current() == Some(&id);
-                    sitting.places.want(id, current);
+                    self.want(seat, id, current);
                     self.take_out(seat, board, now_ms, todo);
                     self.refuse(seat, no, todo);
                 }
@@ -177,6 +178,23 @@ impl Forum {
                 // What others see of it may be more or less now.
                 (Ok(()), Some(_)) => self.look(seat, now_ms),
                 (Err(_), None) => {}
+            }
+        }
+    }
+
+    /// Somebody waits for a board that he may not enter now.
+    pub(super) fn want(&mut self, seat: Seat, board: Id, current: bool) {
+        let Some(sitting) = self.seats.get_mut(&seat) else { return };
+        let forgotten = sitting.places.want(board, current);
+        self.forget_rules(forgotten.iter());
+    }
+
+    /// Somebody is not at these boards any more, and does not wait for them. Where he was the last one, their rules are
+    /// not needed here.
+    pub(super) fn forget_rules<'a>(&mut self, left: impl Iterator<Item = &'a Id>) {
+        for board in left {
+            if !self.seats.values().any(|sitting| sitting.places.concerns(&board.id)) {
+                self.rules.remove(&board.id);
             }
         }
     }
@@ -203,6 +221,11 @@ impl Forum {
         people.dedup();
         let people = people.into_iter().map(str::to_owned).collect();
         todo.push(Do::Key(format!("board_users:{board}"), KeyChange::People(people, FORUM_CURRENT_KEY)));
+        self.person_keys(seat, todo);
+    }
+
+    /// Those of a person's places.
+    pub(super) fn person_keys(&self, seat: Seat, todo: &mut Vec<Do>) {
         let Some(sitting) = self.seats.get(&seat) else { return };
         let person = &sitting.claims.person;
         let current = sitting

@@ -85,16 +85,16 @@ impl Places {
         self.boards.insert(self.boards.len().saturating_sub(1), board.clone());
     }
 
-    /// Remembers a board that was refused; beyond the bound the oldest is forgotten.
-    pub(super) fn want(&mut self, board: Id, current: bool) {
+    /// Remembers a board that was refused; beyond the bound the oldest is forgotten, and given back.
+    pub(super) fn want(&mut self, board: Id, current: bool) -> Option<Id> {
         self.wants_no_more(&board.id);
         if current {
             self.wanted.iter_mut().for_each(|wanted| wanted.current = false);
         }
-        if self.wanted.len() >= FORUM_PLACES_MAX {
-            self.wanted.remove(0);
-        }
+        let full = self.wanted.len() >= FORUM_PLACES_MAX;
+        let forgotten = full.then(|| self.wanted.remove(0).board);
         self.wanted.push(Wanted { board, current });
+        forgotten
     }
 
     pub(super) fn wants_no_more(&mut self, board: &str) {

@@ -34,9 +34,10 @@ impl Forum {
         if claims.community.as_ref().is_some_and(|own| rooms.contains(&Words::Published.community(own))) {
             words = Some(Words::Published);
         }
-        if words.is_none()
-            && let Some((who, device)) = who_with(claims)
-            && let Some((spoken, kept)) = self.places.take(&who, &device, now_ms)
+        // Where its rooms are known nothing else is needed, and what was kept is of no use any more.
+        let kept = who_with(claims).and_then(|(who, device)| self.places.take(&who, &device, now_ms));
+        if let Some((spoken, kept)) = kept
+            && words.is_none()
         {
             (words, places) = (Some(spoken), kept);
         }
@@ -99,13 +100,13 @@ impl Forum {
         for board in &places.boards {
             let rule = rules(&board.id);
             self.apply(&board.id, rule.as_ref(), now_ms, todo);
-            let Some(sitting) = self.seats.get_mut(&seat) else { return };
             if Rule::admits(rule.as_ref(), &claims).is_err() {
-                sitting.places.want(board.clone(), places.current() == Some(board));
+                self.want(seat, board.clone(), places.current() == Some(board));
                 let mut closed = places.clone();
                 todo.push(Do::Exit(seat, closed.close(&board.id, words)));
                 continue;
             }
+            let Some(sitting) = self.seats.get_mut(&seat) else { return };
             sitting.places.boards.push(board.clone());
             let posts = places.posts.iter().filter(|(of, _)| *of == board.id);
             sitting.places.posts.extend(posts.cloned());
@@ -115,8 +116,8 @@ impl Forum {
         // What was refused before its token ended it waits for as it did.
         for (board, current) in places.all_wanted() {
             let rule = rules(&board.id);
-            let Some(sitting) = self.seats.get_mut(&seat) else { return };
-            sitting.places.want(board.clone(), current);
+            self.want(seat, board.clone(), current);
+            let Some(sitting) = self.seats.get(&seat) else { return };
             let fits = sitting.places.boards.len() < FORUM_PLACES_MAX;
             if fits && Rule::admits(rule.as_ref(), &claims).is_ok() {
                 self.admit(seat, board, rule, false, now_ms, todo);
@@ -137,6 +138,8 @@ impl Forum {
         self.tell_typing(change, now_ms, &mut todo);
         let Some(sitting) = self.seats.remove(&seat) else { return todo };
         let boards = sitting.places.boards.clone();
+        let left = sitting.places.all_wanted().map(|(board, _)| board).chain(&sitting.places.boards);
+        self.forget_rules(left);
         if sitting.claims.expires_at_ms <= now_ms
             && let Some((who, device)) = who_with(&sitting.claims)
         {
@@ -150,8 +153,17 @@ impl Forum {
         match self.presence.leave(seat, now_ms) {
             Some(Left::Person(who)) => {
                 say_left(&who, &mut todo);
-                for key in ["user_session", "user_current_board"] {
-                    todo.push(Do::Key(format!("{key}:{person}"), KeyChange::Gone));
+                // The keys are the person's, whatever the community.
+                match self.seats.iter().find(|(_, other)| other.claims.person == *person) {
+                    Some((&other, there)) => {
+                        todo.push(there.session_key(now_ms));
+                        self.person_keys(other, &mut todo);
+                    }
+                    None => {
+                        for key in ["user_session", "user_current_board"] {
+                            todo.push(Do::Key(format!("{key}:{person}"), KeyChange::Gone));
+                        }
+                    }
                 }
             }
             Some(Left::Device(_)) | None => {}

@@ -1,6 +1,7 @@
 //! Boards: who may enter, who hears of them, and what a changed rule does.
 
 use super::*;
+use crate::config::limits::FORUM_PLACES_MAX;
 
 #[test]
 fn boards_open_to_whom_they_are_for() {
@@ -216,4 +217,21 @@ fn who_imports_a_board_may_enter_it_until_that_is_undone_and_nobody_else_hears_i
         town.says(4, "joinBoard", json!(6));
         assert!(town.heard(4).starts_with("error"));
     }
+}
+
+#[test]
+fn rules_are_known_as_long_as_somebody_is_there_or_wants_to_be() {
+    let mut town = Town::with(Pace { events: 1_000, presence: 30 });
+    town.comes(1, person("ann", "7", &[], false));
+    for board in 100..200 {
+        for _ in 0..2 {
+            town.says(1, "joinBoard", json!(board));
+        }
+    }
+    town.says(1, "joinBoard", json!(5));
+    assert_eq!(town.forum.rules.len(), FORUM_PLACES_MAX + 1, "those it waits for, and where it is");
+    town.says(1, "leaveBoard", json!(5));
+    assert_eq!(town.forum.rules.len(), FORUM_PLACES_MAX);
+    town.goes(1);
+    assert!(town.forum.rules.is_empty());
 }

@@ -120,3 +120,19 @@ fn a_board_that_is_closed_to_some_is_not_shown_in_presence() {
     let device = town.last(2, "userPresenceUpdate")["userPresence"]["primaryDevice"].clone();
     assert_eq!(device["currentBoardId"], 5);
 }
+
+#[test]
+fn a_persons_keys_stay_while_she_is_in_another_community() {
+    let mut town = town();
+    town.comes(6, person("ann", "8", &[], false));
+    town.says(6, "joinBoard", json!(5));
+    town.rule("8", r#"{"communityId":"8"}"#);
+    town.says(6, "joinBoard", json!(8));
+    town.says(1, "joinBoard", json!(6));
+    town.goes(1);
+    let session: Value = serde_json::from_str(&town.keys["user_session:ann"]).unwrap();
+    assert_eq!((&session["communityId"], &session["socketId"]), (&json!("8"), &json!("s6")));
+    assert_eq!(town.keys["user_current_board:ann"], "8");
+    town.goes(6);
+    assert!(!town.keys.contains_key("user_session:ann") && !town.keys.contains_key("user_current_board:ann"));
+}

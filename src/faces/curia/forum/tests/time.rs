@@ -50,6 +50,20 @@ fn a_token_ends_once_and_nothing_more_is_heard_of_who_brought_it() {
 }
 
 #[test]
+fn what_was_kept_for_a_fresh_token_is_of_no_use_after_a_session_was_taken_up_again() {
+    let mut town = town();
+    let until = |ms: u64| Claims { expires_at_ms: START_MS + ms, ..person("tim", "7", &["clerk"], false) };
+    town.comes(6, until(10_000));
+    town.says(6, "joinBoard", json!(6));
+    town.later(11_000);
+    town.comes_back(7, until(999_000), &["board:6", "board:6/typing"]);
+    town.says(7, "leaveBoard", json!(6));
+    town.goes(7);
+    town.comes(8, until(999_000));
+    assert!(!town.rooms[&8].contains("board:6"), "it had left the board since");
+}
+
+#[test]
 fn who_takes_a_session_up_again_is_where_it_was_and_may_be() {
     let mut town = town();
     town.goes(1);
