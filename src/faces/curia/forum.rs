@@ -22,7 +22,7 @@ use super::presence::{Presence, Seat};
 use super::rules::{No, Rule};
 use super::said::Heard;
 use super::typing::Typing;
-use super::words::Words;
+use super::words::{Target, Words};
 use crate::auth::Claims;
 use crate::config::limits::{FORUM_EXPIRY_WARNING, FORUM_POSTS_MAX, FORUM_SESSION_KEY};
 pub(super) use asking::Asks;
@@ -87,8 +87,8 @@ pub(super) struct Forum {
     presence: Presence,
     typing: Typing,
     counters: Counters,
-    /// By post and voter: pages leave out what they are told of their own vote.
-    votes: Batches<String, Option<String>, Vote>,
+    /// By post, and there by voter and room: pages leave out what they are told of their own vote.
+    votes: Batches<String, (Option<String>, Option<Target>), Vote>,
     /// The rules by which people sit on boards now.
     rules: HashMap<String, Option<Rule>>,
     /// Which board a post is on, as back ends said; in the order in which it was learned.
@@ -185,7 +185,8 @@ impl Forum {
         match publication.post().filter(|_| is_vote(&publication.event)) {
             Some(post) => {
                 let voter = super::rules::id(publication.read.get("userIdVoted"));
-                let votes = self.votes.take(&post, voter, (publication, facts, id), now_ms);
+                let speaker = (voter, publication.room.clone());
+                let votes = self.votes.take(&post, speaker, (publication, facts, id), now_ms);
                 self.tell_votes(votes, &mut todo);
             }
             None => todo.extend(said(sayings, publication.keep, id.as_deref())),

@@ -83,3 +83,17 @@ fn votes_that_wait_are_told_when_the_forum_ends() {
     town.act(todo);
     assert_eq!(told(&mut town), [("x".into(), 1), ("y".into(), 2)]);
 }
+
+#[test]
+fn a_vote_that_is_said_in_several_rooms_is_told_in_each() {
+    let mut town = town();
+    for room in ["community:7", "community:8", "community:9"] {
+        let vote =
+            RawValue::from_string(r#"{"postId":9,"newCount":1,"userIdVoted":"x"}"#.to_owned()).unwrap();
+        let vote = Publication::new(Some(room), "voteUpdate", vote).unwrap();
+        let todo = town.forum.publish(vote, Facts::default(), None, town.now_ms).unwrap();
+        town.act(todo);
+    }
+    town.later(300);
+    assert_eq!([2, 4, 5].map(|seat| town.heard(seat)), ["voteUpdate"; 3]);
+}
