@@ -224,20 +224,17 @@ impl Reader<'_> {
     }
 
     fn close_cell(&mut self, content: Vec<Inline>) {
-        let open = self.open.len();
-        let Some(at) = open.checked_sub(2) else { return };
-        let Some(Open::Table { aligns, .. }) = self.open.get(at) else { return };
-        let aligns = aligns.clone();
-        if let Some(Open::Row { header, cells }) = self.open.last_mut() {
-            let align = match aligns.get(cells.len()) {
-                Some(Alignment::Left) => Some(Align::Left),
-                Some(Alignment::Center) => Some(Align::Center),
-                Some(Alignment::Right) => Some(Align::Right),
-                Some(Alignment::None) | None => None,
-            };
-            let content = vec![Block::Paragraph(content)];
-            cells.push(TableCell { header: *header, align, content, ..TableCell::default() });
-        }
+        let [.., Open::Table { aligns, .. }, Open::Row { header, cells }] = self.open.as_mut_slice() else {
+            return;
+        };
+        let align = match aligns.get(cells.len()) {
+            Some(Alignment::Left) => Some(Align::Left),
+            Some(Alignment::Center) => Some(Align::Center),
+            Some(Alignment::Right) => Some(Align::Right),
+            Some(Alignment::None) | None => None,
+        };
+        let content = vec![Block::Paragraph(content)];
+        cells.push(TableCell { header: *header, align, content, ..TableCell::default() });
     }
 
     /// Adds a container, or only its blocks when it lies too deep.

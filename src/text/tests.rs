@@ -1,9 +1,12 @@
 //! What writing and reading promise together.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::tree::{Align, Link, ListItem, Marks, TableCell, TableRow};
 use super::*;
+use crate::clock::Stopwatch;
 
 const BYLAW: &str = include_str!("fixtures/bylaw.md");
 const WORKOUT: &str = include_str!("fixtures/workout.md");
@@ -135,6 +138,18 @@ fn deep_nesting_is_bounded() {
         assert_eq!(serde_json::from_str::<Document>(&json).unwrap(), document);
         let _ = write(&document);
     }
+}
+
+#[test]
+fn the_widest_table_takes_no_longer_than_its_length() {
+    let columns = 400_000;
+    let source = format!("{}\n{}\n", "a|".repeat(columns), "-|".repeat(columns - 1) + "-:");
+    let since = Stopwatch::start();
+    let document = read(&source).document;
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    let Block::Table(rows) = &document.blocks[0] else { panic!("no table") };
+    let aligns = [rows[0].cells[0].align, rows[0].cells[columns - 1].align];
+    assert_eq!(aligns, [None, Some(Align::Right)]);
 }
 
 fn word() -> impl Strategy<Value = &'static str> {
