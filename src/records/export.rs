@@ -9,6 +9,7 @@ use super::Records;
 use super::draft::DraftState;
 use super::error::ExportError;
 use crate::id::RecordId;
+use crate::text::front_matter;
 
 /// A record's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Records {
         } else {
             self.written_now(id).await?
         };
-        let markdown = format!("{}{body}", source.head).into();
+        let markdown = front_matter::join(&source.head, &body).into();
         Ok(Export { file_name: record.file_name, markdown })
     }
 }

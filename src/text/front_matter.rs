@@ -46,12 +46,10 @@ pub enum FrontMatterError {
     /// It is longer than any record's.
     #[error("the front matter is longer than {FRONT_MATTER_MAX_BYTES} bytes")]
     TooLong,
-    /// It is no list of keys and values.
-    #[error("the front matter is not a list of keys and values")]
-    NotKeys,
 }
 
-/// Cuts a file into front matter and body. Without a closing line there is no front matter.
+/// Cuts a file into front matter and body. Front matter has a closing line and keys with values between the two, from
+/// the line after the first one on. Anything else is text that happens to start with a rule, and is shown as such.
 #[must_use]
 pub fn split(source: &str) -> Split<'_> {
     let mark = if source.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len_utf8() } else { 0 };
@@ -66,28 +64,76 @@ pub fn split(source: &str) -> Split<'_> {
     for line in lines {
         let end = at + line.len();
         if matches!(line.trim_end(), "---" | "...") {
-            return Split { head: &source[..end], body: &source[end..], yaml: &source[start..at] };
+            let cut = Split { head: &source[..end], body: &source[end..], yaml: &source[start..at] };
+            return if is_metadata(cut.yaml) { cut } else { none };
         }
         at = end;
     }
     none
 }
 
+/// Front matter and text as one file, which [`split`] cuts between the two.
+#[must_use]
+pub fn join(head: &str, body: &str) -> String {
+    let front = head.trim_start_matches(BYTE_ORDER_MARK);
+    if front.is_empty() && !split(body).head.trim_start_matches(BYTE_ORDER_MARK).is_empty() {
+        // The text starts with a rule, which would open front matter.
+        return format!("{head}{}", body.replacen("---", "***", 1));
+    }
+    let line_end = match front {
+        _ if front.is_empty() || front.ends_with('\n') || body.is_empty() => "",
+        _ if front.contains("\r\n") => "\r\n",
+        _ => "\n",
+    };
+    format!("{head}{line_end}{body}")
+}
+
+/// Whether what stands between two lines `---` is keys with values, or nothing at all. Writers know front matter by its
+/// first line: a blank one follows a rule.
+fn is_metadata(yaml: &str) -> bool {
+    let Some(first) = yaml.lines().next() else { return true };
+    if first.trim().is_empty() {
+        return false;
+    }
+    if yaml.len() > FRONT_MATTER_MAX_BYTES {
+        return has_keys(yaml);
+    }
+    match parsed(yaml) {
+        Ok(value) => matches!(value, Some(Value::Object(_))),
+        Err(_) => has_keys(yaml),
+    }
+}
+
+/// Whether YAML that no parser takes starts with a key, and has nothing but keys and items at the start of its lines.
+fn has_keys(yaml: &str) -> bool {
+    let said = |line: &&str| !line.trim().is_empty() && !line.starts_with(['#', ' ', '\t']);
+    let is_key = |line: &str| {
+        let (key, value) = line.split_once(':').unwrap_or_default();
+        let word = !key.is_empty() && !key.trim_end().contains(char::is_whitespace);
+        word && (value.is_empty() || value.starts_with([' ', '\t']))
+    };
+    let mut lines = yaml.lines().filter(said);
+    lines.next().is_some_and(is_key) && lines.all(|line| is_key(line) || line.starts_with(['-', ']', '}']))
+}
+
 /// Reads the values that the office knows. YAML that is odd but has readable `key: value` lines is still
 /// read.
 ///
 /// # Errors
-/// When it is too long, or is YAML of another shape than keys and values.
+/// When it is too long.
 pub fn values(yaml: &str) -> Result<FrontMatter, FrontMatterError> {
     if yaml.len() > FRONT_MATTER_MAX_BYTES {
         return Err(FrontMatterError::TooLong);
     }
-    match serde_saphyr::from_str::<Option<Value>>(yaml) {
-        Ok(Some(Value::Object(map))) => Ok(collect(|key| map.get(key).and_then(scalar))),
-        Ok(None | Some(Value::Null)) => Ok(FrontMatter::default()),
-        Ok(Some(_)) => Err(FrontMatterError::NotKeys),
-        Err(_) => Ok(collect(|key| by_line(yaml, key))),
-    }
+    Ok(match parsed(yaml) {
+        Ok(Some(Value::Object(map))) => collect(|key| map.get(key).and_then(scalar)),
+        Ok(_) => FrontMatter::default(),
+        Err(_) => collect(|key| by_line(yaml, key)),
+    })
+}
+
+fn parsed(yaml: &str) -> Result<Option<Value>, serde_saphyr::Error> {
+    serde_saphyr::from_str(yaml)
 }
 
 fn collect(value: impl Fn(&str) -> Option<String>) -> FrontMatter {
@@ -197,12 +243,51 @@ mod tests {
             ("---", ""),
             ("", ""),
             ("\u{feff}text", "\u{feff}"),
+            ("---\n---\ntext", "---\n---\n"),
+            (
+                "---\ntitle: \"Budget\" 2025\nid: a\nid: b\n---\n",
+                "---\ntitle: \"Budget\" 2025\nid: a\nid: b\n---\n",
+            ),
         ] {
             let cut = split(source);
             assert_eq!(cut.head, head, "{source:?}");
             assert_eq!(format!("{}{}", cut.head, cut.body), source);
         }
         assert_eq!(split(bom).yaml, "title: x # why\r\n");
+    }
+
+    #[test]
+    fn text_between_two_rules_is_text() {
+        for source in [
+            "---\n\nDate : 3 mai\nLieu : salle\n\n---\n# Ordre\n",
+            "---\nOrdre du jour\n---\ntext\n",
+            "---\nLe conseil note : ceci : cela.\nPuis il vote.\n---\ntext\n",
+            "---\nNote: ceci: cela\nest de la prose.\n---\ntext\n",
+            "---\n- a\n- b\n---\ntext\n",
+            "---\n# Ordre du jour\n---\ntext\n",
+            &format!("---\nOrdre\n{}\n---\ntext\n", "mot ".repeat(20_000)),
+        ] {
+            let cut = split(source);
+            assert_eq!((cut.head, cut.body), ("", source));
+            assert_eq!(join(cut.head, cut.body), source);
+        }
+    }
+
+    #[test]
+    fn front_matter_and_text_stay_apart_in_one_file() {
+        for (head, body, file) in [
+            ("---\na: 1\n---", "Text\n", "---\na: 1\n---\nText\n"),
+            ("---\r\na: 1\r\n---", "Text\r\n", "---\r\na: 1\r\n---\r\nText\r\n"),
+            ("---\na: 1\n---", "", "---\na: 1\n---"),
+            ("---\na: 1\n---\n", "---\nb: 1\n---\n", "---\na: 1\n---\n---\nb: 1\n---\n"),
+            ("", "---\nb: 1\n---\n", "***\nb: 1\n---\n"),
+            ("\u{feff}", "---\nb: 1\n---\n", "\u{feff}***\nb: 1\n---\n"),
+            ("", "---\n\nb: 1\n---\n", "---\n\nb: 1\n---\n"),
+            ("", "Text\n", "Text\n"),
+        ] {
+            assert_eq!(join(head, body), file);
+            assert_eq!(split(file).head.trim_end(), head.trim_end(), "{file:?}");
+        }
     }
 
     #[test]
@@ -217,7 +302,6 @@ mod tests {
         assert_eq!(values("").unwrap(), FrontMatter::default());
         let odd = values("title: \"Budget\" 2025\nid: a\nid: b\n\tx: [\n").unwrap();
         assert_eq!((odd.title.as_deref(), odd.id.as_deref()), (Some("Budget"), Some("a")));
-        assert_eq!(values("- a\n- b\n"), Err(FrontMatterError::NotKeys));
         assert_eq!(values(&"a".repeat(70_000)), Err(FrontMatterError::TooLong));
     }
 

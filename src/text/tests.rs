@@ -261,6 +261,24 @@ proptest! {
     }
 
     #[test]
+    fn a_file_is_cut_where_it_was_joined(
+        before in document(),
+        after in document(),
+        head in prop::sample::select(vec!["", "\u{feff}", "---\na: 1\n---\n", "---\na: 1\n---", "---\r\na: 1\r\n..."]),
+        manner in any::<bool>(),
+    ) {
+        let mut source = write(&before);
+        if manner {
+            source = source.replace("***", "---"); // as many people write it
+        }
+        let body = write_over(&source, &after);
+        let file = front_matter::join(head, &body);
+        let cut = front_matter::split(&file);
+        prop_assert_eq!(cut.head.trim_end(), head.trim_end(), "{}", file);
+        prop_assert_eq!(normal(&read(cut.body).document), normal(&read(&body).document), "{}", file);
+    }
+
+    #[test]
     fn edits_over_any_source_read_as_meant(before in document(), after in document(), keep in 0usize..6) {
         let source = write(&before);
         let mut blocks = before.blocks.clone();

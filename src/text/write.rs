@@ -114,9 +114,10 @@ fn block_lines(block: &Block, layout: Layout, other_marker: bool) -> Vec<String>
             }
             lines.into_iter().map(|line| prefixed("> ", &line)).collect()
         }
-        // `- ---` would be a rule, not an item
+        // `* ***` would be a rule, not an item
         Block::HorizontalRule if layout.in_item => vec!["___".to_owned()],
-        Block::HorizontalRule => vec!["---".to_owned()],
+        // `---` at the start of a file opens front matter, in other programs whatever follows
+        Block::HorizontalRule => vec!["***".to_owned()],
         Block::CodeBlock { params, text } => code_lines(params, text),
         Block::BulletList { tight, items } => {
             let other = if layout.manner.bullet == '*' { '-' } else { '*' };
