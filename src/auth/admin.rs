@@ -1,10 +1,11 @@
 //! The office's own `admin.token`: made at the first start, readable by its owner only.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::secret::{NoRandomness, Secret};
+use crate::store::private;
 
 const FILE_NAME: &str = "admin.token";
 /// Hex digits of a token.
@@ -39,12 +40,12 @@ pub(super) fn read_or_make(dir: &Path) -> Result<Secret, AdminFileError> {
             if token.len() != DIGITS || !token.bytes().all(|b| b.is_ascii_hexdigit()) {
                 return Err(AdminFileError::Damaged(path));
             }
-            owner_only(&path).map_err(file)?;
+            private::close(&path).map_err(file)?;
             Ok(Secret::known(token.to_owned()))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let token = Secret::token()?;
-            fs::create_dir_all(dir).map_err(file)?;
+            private::make_folder(dir).map_err(file)?;
             write(dir, &path, &token).map_err(file)?;
             Ok(token)
         }
@@ -55,30 +56,11 @@ pub(super) fn read_or_make(dir: &Path) -> Result<Secret, AdminFileError> {
 /// Writes beside and renames, so that a kill in between leaves no half token.
 fn write(dir: &Path, path: &Path, token: &Secret) -> io::Result<()> {
     let beside = dir.join("admin.token.new");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&beside)?;
-    owner_only(&beside)?;
+    let mut file = private::options().write(true).create(true).truncate(true).open(&beside)?;
+    private::close(&beside)?;
     writeln!(file, "{}", token.reveal())?;
     file.sync_all()?;
     fs::rename(&beside, path)
-}
-
-#[cfg(unix)]
-fn owner_only(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    if fs::metadata(path)?.permissions().mode() & 0o777 == 0o600 {
-        return Ok(());
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-}
-
-/// On Windows the file takes over the rights of the user's own profile folder, which other users cannot read.
-#[cfg(not(unix))]
-fn owner_only(_path: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

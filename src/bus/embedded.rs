@@ -61,6 +61,7 @@ struct Trees {
 
 impl Trees {
     fn open(dir: &Path) -> Result<Self, Error> {
+        crate::store::private::own_folder(dir)?; // the engine makes its files as anybody's
         guarded(|| {
             let flush_ms = BUS_SWEEP_INTERVAL.as_millis() as u64;
             let base = Config::new()

@@ -15,6 +15,7 @@ use super::row::{
     Census, FORMAT, HEADS, Head, KEY_CENSUS, KEY_FORMAT, KEY_JOURNAL, Mark, NAMES, ORDER, seal_number,
     seq_of, unseal_number,
 };
+use super::{journal, private};
 use crate::clock::Stopwatch;
 use crate::config::limits::{FOLDER_LOCK_WAIT, READ_PAUSE, STORE_CACHE_BYTES, STORE_CACHE_FULL_BYTES};
 
@@ -38,8 +39,17 @@ impl Folder {
     /// Makes the folder when it is not there, and locks it.
     pub(super) fn claim(dir: &Path) -> Result<Self, OpenError> {
         let refused = |error: io::Error| OpenError::NotWritable(error.to_string());
-        fs::create_dir_all(dir).map_err(refused)?;
-        let lock = OpenOptions::new()
+        private::make_folder(dir).map_err(refused)?;
+        if private::is_open_to_others(dir) {
+            tracing::warn!(
+                folder = %dir.display(),
+                "other users of this computer may be able to read the data folder: it lies outside your own profile"
+            );
+        }
+        for file in [FILE, journal::FILE, FILE_LOCK] {
+            private::close_if_there(&dir.join(file));
+        }
+        let lock = private::options()
             .read(true)
             .write(true)
             .create(true)
@@ -96,6 +106,7 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
+        private::options().write(true).create_new(true).open(&new)?;
         let engine = Engine::create(&new)?;
         engine
             .write(|rows| {

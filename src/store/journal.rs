@@ -12,6 +12,7 @@ use super::folder::sync_folder;
 use super::log::Fault;
 #[cfg(test)]
 use super::log::failing;
+use super::private;
 use super::redo::place;
 use crate::config::limits::JOURNAL_BYTES;
 
@@ -122,7 +123,7 @@ fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
 fn make(path: &Path, new: &Path) -> Result<File, Fault> {
     #[cfg(test)]
     failing::strike(path)?;
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(new)?;
+    let mut file = private::options().read(true).write(true).create(true).truncate(true).open(new)?;
     file.write_all(&HEADER)?;
     // In small pieces: the allocator would keep the room of a large one.
     io::copy(&mut io::repeat(0).take(AREA as u64), &mut file)?;

@@ -9,6 +9,7 @@ mod handing;
 mod journal;
 mod ledger;
 mod log;
+pub mod private;
 mod read;
 mod redo;
 mod row;

@@ -25,6 +25,8 @@ mod licences;
 mod loomio;
 mod metrics;
 mod origin;
+#[cfg(unix)]
+mod private;
 mod recorded;
 mod records;
 mod recovery;
