@@ -64,7 +64,10 @@ fn serve(flags: &Flags) -> Result<(), Failed> {
     logs::start(&config.log, json).map_err(|error| Failed::new(BAD_CONFIG, &error))?;
     more_file_handles();
     let runtime = server::runtime().map_err(|error| Failed::new(FAILED, &error))?;
-    runtime.block_on(office(config))
+    let ended = runtime.block_on(office(config));
+    // What still blocks has nothing to lose, and nobody waits for it.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn office(config: Config) -> Result<(), Failed> {
