@@ -65,11 +65,15 @@ async fn no_token_of_a_page_a_bot_or_the_application_is_ever_logged() {
     }
     homeserver.calls(5).await;
     let mut texts = Node::start().await;
-    for (client, token, status) in [("in", "1,app-canary", 200), ("out", "2,app-canary", 401)] {
+    for (client, token, document, status) in [
+        ("in", "1,app-canary", "comment-1-body", 200),
+        ("out", "2,app-canary", "comment-1-body", 401),
+        ("visitor", "0,visitor-canary", "group-new-visitor-canary-description", 200),
+    ] {
         app.say(status);
         let open = json!({
             "do": "open", "client": client, "kind": "provider-4", "socket": client,
-            "url": office.ws("/hocuspocus"), "document": "comment-1-body", "token": token
+            "url": office.ws("/hocuspocus"), "document": document, "token": token
         });
         texts.tell(open).await;
         let answered =
