@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::secret::Mark;
 use super::sessions::{self, SessionRow, person_name};
 use super::{ADMIN, Auth, Deed, Grant, HOST, Kind, RevokeError, Role, tokens};
-use crate::config::limits::{ONLINE_FOR, TOKENS_MAX};
+use crate::config::limits::{BUS_KEYS_MAX, ONLINE_FOR};
 use crate::store::{CommitError, ReadError};
 
 /// Somebody who has access.
@@ -145,7 +145,7 @@ impl Auth {
     /// Every session the bus knows, and those in use that it does not.
     async fn session_rows(&self) -> Vec<(Mark, SessionRow)> {
         let bus = self.0.bus.clone();
-        let scan = tokio::task::spawn_blocking(move || bus.scan(sessions::KEY, TOKENS_MAX)).await;
+        let scan = tokio::task::spawn_blocking(move || bus.scan(sessions::KEY, BUS_KEYS_MAX)).await;
         let mut rows: BTreeMap<String, (Mark, SessionRow)> = BTreeMap::new();
         match scan {
             Ok(Ok(found)) => {
@@ -175,5 +175,36 @@ impl Auth {
             }
         }
         rows.into_values().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::limits::TOKENS_MAX;
+    use crate::telemetry::Metrics;
+
+    #[tokio::test]
+    async fn who_is_removed_is_out_however_many_have_joined() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(1_000);
+        let store = crate::store::Store::open(&folder.path().join("store"), &clock, &Metrics::new()).unwrap();
+        let bus = crate::bus::Bus::open(&folder.path().join("bus"), &clock).unwrap();
+        let open = || Auth::open(folder.path(), store.clone(), bus.clone(), clock.clone()).unwrap();
+        let office = open();
+        let anne = office.begin(None, "Anne", Role::Editor, None).await.unwrap();
+        let row = bus.get(&format!("{}{}", sessions::KEY, anne.token.mark().hex())).unwrap().unwrap();
+        let row: SessionRow = serde_json::from_slice(&row).unwrap();
+        for number in 0..=TOKENS_MAX {
+            let mark = Mark::from_key(&[&[0; 24][..], &(number as u64).to_be_bytes()].concat()).unwrap();
+            let person = format!("p-{number}");
+            office.keep_on(&mark, &SessionRow { person, ..row.clone() }, 1_000).unwrap();
+        }
+        // After a restart nobody's session is in use yet.
+        let office = open();
+        let host = Grant::new(HOST.into(), "Host".into(), Role::Admin);
+        office.remove_person(&host, anne.grant.person()).await.unwrap();
+        assert!(office.stored_session(&anne.token.mark(), 1_000).is_none());
     }
 }

@@ -171,7 +171,7 @@ impl Auth {
         }
     }
 
-    async fn begin(
+    pub(super) async fn begin(
         &self,
         person: Option<&str>,
         name: &str,
