@@ -44,7 +44,7 @@ pub struct Figures {
     pub messages_in: Counter,
     /// Messages sent to clients.
     pub messages_out: Counter,
-    /// Edits that were acknowledged after their commit.
+    /// Edits that changed something and are on disk.
     pub edits_saved: Counter,
     /// Refused input, by reason.
     pub refused: Tally,
@@ -148,7 +148,7 @@ impl Metrics {
         registry.register("messages_out", "Messages sent to clients", figures.messages_out.clone());
         registry.register(
             "edits_saved",
-            "Edits acknowledged after their commit",
+            "Edits that changed something and are on disk",
             figures.edits_saved.clone(),
         );
         registry.register("refused", "Refused input by reason", figures.refused.family());

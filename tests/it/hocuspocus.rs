@@ -320,6 +320,17 @@ async fn a_second_token_is_checked_like_the_first() {
 }
 
 #[tokio::test]
+async fn only_what_changed_something_counts_as_a_saved_edit() {
+    let stand = Stand::open().await;
+    let mut client = joined(&stand, "notes", Role::Editor).await;
+    for update in [empty_update(), Typist::new(3).types("a"), Typist::new(3).types("a")] {
+        client.say("notes", &step2(update)).await;
+        client.hear_until(|_, body| *body == Body::SyncStatus(true)).await;
+    }
+    assert_eq!(stand.figure("townhall_edits_saved_total").await, 1.0);
+}
+
+#[tokio::test]
 async fn a_fresh_token_of_somebody_else_changes_what_one_may_and_not_what_one_hears() {
     let stand = Stand::open().await;
     let mut client = joined(&stand, "notes", Role::Editor).await;

@@ -80,7 +80,6 @@ impl Room {
             *count = count.saturating_add(edits);
         }
         for (id, edits) in counts {
-            self.listing.house.metrics.edits_saved.inc_by(u64::from(edits));
             if let Some(peer) = self.peers.get(&id) {
                 peer.outbox.saved(id, edits);
             }
@@ -92,6 +91,7 @@ impl Room {
         let Some(landed) = landed else { return };
         let (settled, rows) = self.saving.settle(landed);
         self.snapshots.count(rows);
+        self.listing.house.metrics.edits_saved.inc_by(rows as u64);
         self.acknowledge(settled);
         self.call_back();
         let disk = *self.disk.borrow();
