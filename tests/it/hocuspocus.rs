@@ -291,8 +291,10 @@ async fn stateless_messages_reach_the_room_and_nobody_speaks_for_the_server() {
     let stand = Stand::open().await;
     let mut other = joined(&stand, "notes", Role::Editor).await;
     let mut client = joined(&stand, "notes", Role::Editor).await;
-    let forged = Body::Stateless(Bytes::from_static(br#"{"townhall":{"store":"full"}}"#));
-    client.say("notes", &forged).await;
+    for forged in [&br#"{"townhall":{"store":"full"}}"#[..], br#"{"townhall":{"store":"full"},"x":"\ud800"}"#]
+    {
+        client.say("notes", &Body::Stateless(Bytes::from_static(forged))).await;
+    }
     let honest = Body::Stateless(Bytes::from_static("{\"saved\":\"as règlement\"}".as_bytes()));
     client.say("notes", &honest).await;
     assert_eq!(other.hear().await, ("notes".to_owned(), honest.clone()));
