@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use townhall::auth::Role;
+use townhall::config::limits;
 use townhall::wire::hocuspocus::{self, Address, Body};
 use townhall::wire::ysync::SyncMessage;
 
@@ -330,6 +331,27 @@ async fn only_what_changed_something_counts_as_a_saved_edit() {
         client.hear_until(|_, body| *body == Body::SyncStatus(true)).await;
     }
     assert_eq!(stand.figure("townhall_edits_saved_total").await, 1.0);
+}
+
+#[tokio::test]
+async fn one_document_too_many_is_denied_and_the_others_go_on() {
+    let stand = Stand::open().await;
+    let token = stand.token(Role::Editor).await;
+    let mut client = stand.hocuspocus().await;
+    for n in 0..limits::DOCUMENTS_PER_SOCKET_MAX {
+        client.log_in(&format!("notes-{n}"), &token).await;
+    }
+    for _ in 0..2 {
+        client.say("one more", &token_body(&token)).await;
+        client.say("one more", &Body::Awareness(presence(7, 1, "{}"))).await;
+        let too_many = Body::Denied("too-many-documents".to_owned());
+        assert_eq!(client.hear().await, ("one more".to_owned(), too_many));
+    }
+    client.say("notes-0", &edit(Typist::new(7).types("goes on"))).await;
+    assert_eq!(client.hear().await, ("notes-0".to_owned(), Body::SyncStatus(true)));
+    client.say("notes-0", &Body::Close(None)).await;
+    client.hear_until(|_, body| matches!(body, Body::Close(_))).await;
+    client.log_in("one more", &token).await;
 }
 
 #[tokio::test]

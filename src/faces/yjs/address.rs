@@ -87,6 +87,11 @@ impl Addresses {
         self.0.iter().find(|slot| matches!(slot.state, State::Open(_))).map(|slot| &slot.address)
     }
 
+    /// Whether this one would be more than a socket may have.
+    pub(super) fn are_all_taken_beside(&self, address: &Address) -> bool {
+        self.0.len() >= DOCUMENTS_PER_SOCKET_MAX && self.0.iter().all(|slot| slot.address != *address)
+    }
+
     /// Puts what is known now, and takes what was known.
     pub(super) fn put(&mut self, address: &Address, state: State) -> Result<Option<State>, TooMany> {
         if let Some(known) = self.get(address) {

@@ -36,6 +36,7 @@ const DENIED: &str = "permission-denied";
 const NOT_FOUND: &str = "not-found";
 const UNREADABLE: &str = "unreadable";
 const REMOVED: &str = "removed";
+const TOO_MANY: &str = "too-many-documents";
 /// The reason that Hocuspocus gives when a client asked to leave.
 const LEFT: &str = "provider_initiated";
 
@@ -207,6 +208,10 @@ impl Hocuspocus {
             self.face.metrics.refuse("servers_only");
             return Err(Closing::FORBIDDEN);
         }
+        if self.admitted && self.addresses.are_all_taken_beside(&address) {
+            self.deny_further(&address, &body, say);
+            return Ok(());
+        }
         match (self.addresses.get(&address), body) {
             (_, Body::Token { token, .. }) => {
                 Box::pin(self.log_in(&address, token.reveal(), say)).await?;
@@ -335,6 +340,14 @@ impl Hocuspocus {
         let denied = State::Denied { asked: None, presence: None, missed: 0 };
         self.addresses.put(address, denied).map_err(|TooMany| self.flooded())?;
         Ok(())
+    }
+
+    /// Says no to one document more than a socket may have; the others go on.
+    fn deny_further(&self, address: &Address, body: &Body, say: &mut Say) {
+        if matches!(body, Body::Token { .. } | Body::AskToken | Body::Sync(SyncMessage::Step1(_))) {
+            self.face.metrics.refuse("too_many_documents");
+            say.message(encode(address, &Body::Denied(TOO_MANY.to_owned())));
+        }
     }
 
     fn flooded(&self) -> Closing {
