@@ -105,13 +105,7 @@ impl Rooms {
         outbox: &Outbox,
         schema: Option<u32>,
     ) -> Result<Peer, OpenError> {
-        let free = self.0.documents.free && grant.role() >= Role::Editor;
-        let allowed = match doc.kind() {
-            DocKind::Record(_) => true,
-            DocKind::Loomio(_) => grant.is_bound() || (free && !self.0.documents.loomio_decides),
-            DocKind::Free => free,
-        };
-        if !allowed || !grant.may_read() || !grant.covers(doc) {
+        if !self.may_open(doc, grant) {
             return Err(OpenError::Forbidden);
         }
         for _ in 0..ROOM_OPEN_TRIES {
@@ -127,6 +121,18 @@ impl Rooms {
             self.0.forget(doc, &mailbox);
         }
         Err(OpenError::Unreadable)
+    }
+
+    /// Whether a grant opens a document, be it there or not.
+    #[must_use]
+    pub fn may_open(&self, doc: &DocName, grant: &Grant) -> bool {
+        let free = self.0.documents.free && grant.role() >= Role::Editor;
+        let allowed = match doc.kind() {
+            DocKind::Record(_) => true,
+            DocKind::Loomio(_) => grant.is_bound() || (free && !self.0.documents.loomio_decides),
+            DocKind::Free => free,
+        };
+        allowed && grant.may_read() && grant.covers(doc)
     }
 
     /// Who is in which document now: each person once for each document.

@@ -148,6 +148,7 @@ impl Dialect for Hocuspocus {
             Event::Gone(Gone::Revoked) => return Err(Closing::UNAUTHORIZED),
             Event::Gone(Gone::Removed) => {
                 let address = address.clone();
+                self.addresses.forget(&address);
                 self.deny(&address, REMOVED, say)?;
             }
         }
@@ -253,7 +254,8 @@ impl Hocuspocus {
         let Ok(doc) = DocName::parse(address.document()) else {
             return self.deny(address, DENIED, say);
         };
-        let Ok(grant) = self.asker.grant_for(&doc, token, self.caller.grant.as_ref()).await else {
+        let granted = self.asker.grant_for(&doc, token, self.caller.grant.as_ref()).await.ok();
+        let Some(grant) = granted.filter(|grant| self.face.rooms.may_open(&doc, grant)) else {
             return self.deny(address, DENIED, say);
         };
         if self.renewed(address, &grant, say).await {
@@ -328,7 +330,8 @@ impl Hocuspocus {
         Ok(())
     }
 
-    /// Says no. The socket stays, and the same address may be tried again.
+    /// Says no. The socket stays, and the same address may be tried again. Where the document is open, providers would
+    /// take the next yes for a renewal, and not ask again for what they missed: there they come anew.
     fn deny(&mut self, address: &Address, why: &str, say: &mut Say) -> Result<(), Closing> {
         self.face.metrics.refuse("log_in");
         tracing::info!(from = %self.caller.address, why, "refused to open a document");
@@ -336,10 +339,12 @@ impl Hocuspocus {
         if self.denials > DENIALS_PER_SOCKET_MAX {
             return Err(Closing::UNAUTHORIZED);
         }
+        if matches!(self.addresses.get(address), Some(State::Open(_))) {
+            return Err(Closing::RESET);
+        }
         say.message(encode(address, &Body::Denied(why.to_owned())));
         let denied = State::Denied { asked: None, presence: None, missed: 0 };
-        self.addresses.put(address, denied).map_err(|TooMany| self.flooded())?;
-        Ok(())
+        self.addresses.put(address, denied).map(drop).map_err(|TooMany| self.flooded())
     }
 
     /// Says no to one document more than a socket may have; the others go on.

@@ -260,6 +260,29 @@ async fn whoever_may_not_come_in_is_told_for_good() {
 }
 
 #[tokio::test]
+async fn a_renewal_that_was_refused_makes_nobody_deaf() {
+    let stand = Stand::open().await;
+    let token = stand.token(Role::Editor).await;
+    let mut node = Node::start().await;
+    for kind in PROVIDERS {
+        open(&mut node, &stand, kind, "notes", &token).await;
+        node.settled(kind).await;
+    }
+    for kind in PROVIDERS {
+        node.tell(json!({ "do": "authenticate", "client": kind, "token": "expired" })).await;
+        node.until(kind, "denied", |state| !state["denied"].as_array().unwrap().is_empty()).await;
+    }
+    for kind in PROVIDERS {
+        node.tell(json!({ "do": "authenticate", "client": kind, "token": token })).await;
+        node.insert(kind, "written later. ").await;
+    }
+    for kind in PROVIDERS {
+        node.until(kind, "complete", |state| state["text"].as_str().unwrap().len() == 45).await;
+        node.settled(kind).await;
+    }
+}
+
+#[tokio::test]
 async fn access_taken_away_and_given_again_loses_no_word() {
     let stand = Stand::open().await;
     let token = stand.token(Role::Editor).await;
