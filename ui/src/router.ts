@@ -4,21 +4,37 @@ import { whenLoggedOut } from '@/api/client'
 import { announce } from '@/kit/announce'
 import { ended, host, known, user } from '@/session'
 
+// the code of each screen
+const Start = () => import('@/screens/Start.vue')
+const Join = () => import('@/screens/Join.vue')
+const Records = () => import('@/screens/Records.vue')
+const Office = () => import('@/screens/Office.vue')
+const Activity = () => import('@/screens/office/Activity.vue')
+const Demo = () => import('@/screens/office/Demo.vue')
+const Central = () => import('@/screens/office/Central.vue')
+
+/** Loads the screens that a record is left for: they open while the office's computer is away. */
+export function loadScreens(): void {
+  const screens = host.value ? [Join, Records, Start, Office, Activity, Demo, Central] : [Join, Records]
+  // what does not arrive is asked for again when it is opened
+  for (const screen of screens) screen().catch(() => undefined)
+}
+
 export const router = createRouter({
   history: createWebHistory(),
   routes: [
-    { path: '/', name: 'start', component: () => import('@/screens/Start.vue') },
-    { path: '/join', name: 'join', component: () => import('@/screens/Join.vue') },
-    { path: '/records', name: 'records', component: () => import('@/screens/Records.vue') },
+    { path: '/', name: 'start', component: Start },
+    { path: '/join', name: 'join', component: Join },
+    { path: '/records', name: 'records', component: Records },
     { path: '/records/:id', name: 'record', component: () => import('@/screens/Record.vue'), props: true },
     {
       path: '/office',
-      component: () => import('@/screens/Office.vue'),
+      component: Office,
       redirect: { name: 'activity' },
       children: [
-        { path: 'activity', name: 'activity', component: () => import('@/screens/office/Activity.vue') },
-        { path: 'demo', name: 'demo', component: () => import('@/screens/office/Demo.vue') },
-        { path: 'central', name: 'central', component: () => import('@/screens/office/Central.vue') },
+        { path: 'activity', name: 'activity', component: Activity },
+        { path: 'demo', name: 'demo', component: Demo },
+        { path: 'central', name: 'central', component: Central },
       ],
     },
     { path: '/:rest(.*)*', redirect: '/' },

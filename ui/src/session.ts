@@ -3,12 +3,15 @@ import { computed, ref } from 'vue'
 import { ApiError } from '@/api/client'
 import * as api from '@/api/office'
 import { i18n } from '@/i18n'
+import { recall, remember } from '@/kit/remembered'
 
 export const user = ref<api.User | null>(null)
 export const host = computed(() => user.value?.role === 'admin')
 export const mayWrite = computed(() => user.value !== null && user.value.role !== 'viewer')
 export const unreachable = ref(false)
 export const linkUsed = ref(false)
+/** Somebody left, and the office's computer does not know yet: what this browser shows it is still theirs. */
+export const leaving = ref(recall('leaving') !== null)
 
 let asked: Promise<void> | null = null
 
@@ -21,7 +24,27 @@ function takeOnce(): string | null {
 // taken before the router looks at the address, so that it comes back nowhere
 let onceWord = takeOnce()
 
+/** The office's computer is told of who left before it is asked who this is: else the next one here would be them. */
+async function logOut(): Promise<boolean> {
+  try {
+    await api.logout()
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 401)) return false
+  }
+  note(false)
+  return true
+}
+
+function note(left: boolean): void {
+  leaving.value = left
+  remember('leaving', left ? '1' : null)
+}
+
 async function find(): Promise<void> {
+  if (leaving.value && !(await logOut())) {
+    unreachable.value = true
+    return
+  }
   const token = onceWord
   onceWord = null
   if (token !== null) {
@@ -48,6 +71,7 @@ export function known(): Promise<void> {
 }
 
 export function loggedIn(as: api.User): void {
+  note(false)
   user.value = as
   unreachable.value = false
   asked = Promise.resolve()
@@ -58,6 +82,7 @@ export function ended(): void {
 }
 
 export async function leave(): Promise<void> {
-  await api.logout().catch(() => undefined)
+  note(true)
+  unreachable.value = !(await logOut())
   user.value = null
 }
