@@ -95,6 +95,51 @@ test('a full disk is said for as long as it lasts', async () => {
   await t.pillSays(page, 'saved')
 })
 
+test('late answers are not taken for others’, and an edit that is turned down is called that', async () => {
+  const { page, context } = await t.person(browser)
+  const STATUS = 8
+  const kindOf = (frame) => frame[1 + frame[0]]
+  const line = { late: false, held: [], asked: 0 }
+  await context.routeWebSocket(/\/hocuspocus/, (socket) => {
+    const office = socket.connectToServer()
+    line.page = socket
+    socket.onMessage((frame) => {
+      if (kindOf(frame) === 0 && frame[2 + frame[0]] === 0) line.asked += 1
+      office.send(frame)
+    })
+    office.onMessage((frame) => (line.late && kindOf(frame) === STATUS ? line.held.push(frame) : socket.send(frame)))
+  })
+  await town.kill('SIGTERM')
+  await town.start()
+  await t.hostLogsIn(town, page)
+  const id = await t.importFile(page, file)
+  await page.goto(`${town.here}/records/${id}`)
+  await t.pillSays(page, 'saved')
+  await t.cursorAfter(page, 'encadre les feux')
+  line.late = true
+  const { asked } = line
+  await page.keyboard.type(' Lent.')
+  await t.pillSays(page, 'offline')
+  for (const end = Date.now() + t.WAIT_MS; line.asked === asked && Date.now() < end;) await page.waitForTimeout(50)
+  assert.equal(line.asked, asked + 1, 'an office that is silent is asked again')
+  for (const end = Date.now() + t.WAIT_MS; line.held.length < 7 && Date.now() < end;) await page.waitForTimeout(50)
+  assert.equal(line.held.length, 7, 'each letter is answered, and the answer to what was asked')
+  const release = () => line.page.send(line.held.shift())
+  while (line.held.length > 1) release()
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))))
+  assert.notEqual(await t.pill(page).getAttribute('data-state'), 'saved', 'one answer is still due')
+  release()
+  await t.pillSays(page, 'saved')
+
+  await page.keyboard.type('x')
+  const name = Buffer.from(`record:${id}`)
+  line.page.send(Buffer.concat([Buffer.from([name.length]), name, Buffer.from([STATUS, 0])]))
+  await t.pillSays(page, 'turnedDown')
+  for (const end = Date.now() + t.WAIT_MS; line.held.length < 1 && Date.now() < end;) await page.waitForTimeout(50)
+  release()
+  await t.pillSays(page, 'saved')
+})
+
 test('an open page goes on by itself when the office’s computer comes back', async () => {
   const { page } = await t.person(browser)
   await town.kill('SIGTERM')

@@ -94,7 +94,7 @@ test('why the office does not open a text is said for what it is', async () => {
   await page.getByRole('heading', { name: 'This record is not here' }).waitFor()
 })
 
-test('a title that was not saved stays typed, and is sent once when it can be', async () => {
+test('a title that was not saved stays typed, warns who closes the page, and is sent again when the office answers', async () => {
   const { page, context } = await again()
   let sent = 0
   let away = true
@@ -110,15 +110,20 @@ test('a title that was not saved stays typed, and is sent once when it can be', 
   await title.press('Enter')
   await page.getByRole('alert').filter({ hasText: 'The title was not saved.' }).waitFor()
   assert.equal(sent, 1)
-  const answered = page.waitForResponse((answer) => answer.url().endsWith(`/api/v1/records/${id}`))
-  await looksAgain(page)
-  await answered
-  await page.waitForTimeout(200)
+  let warned = 0
+  page.on('dialog', (dialog) => {
+    warned += 1
+    void dialog.dismiss()
+  })
+  await page.evaluate(() => void setTimeout(() => location.reload()))
+  for (const end = Date.now() + t.WAIT_MS; warned === 0 && Date.now() < end;) await page.waitForTimeout(50)
+  assert.equal(warned, 1, 'closing the page asks first')
   assert.equal(await title.inputValue(), 'Feux et fumée')
   away = false
-  await page.getByRole('button', { name: 'Try again' }).click()
+  await looksAgain(page)
   await page.getByText('The title was not saved.').waitFor({ state: 'detached' })
   assert.equal(sent, 2)
+  assert.equal(await title.inputValue(), 'Feux et fumée')
   const kept = await (await context.request.get(`${town.here}/api/v1/records/${id}`)).json()
   assert.equal(kept.record.title, 'Feux et fumée')
 })

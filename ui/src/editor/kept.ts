@@ -5,13 +5,15 @@ import { recall, remember } from '@/kit/remembered'
 
 export interface Place { office: string; person: string; record: string }
 export interface Unsent extends Place { changes: number; name: string }
+/** One opening's own note of what it has not sent. */
+export interface Mark extends Unsent { key: string; noted: string }
 
 const STORED = 'townhall.'
 const UNSENT = 'unsent.'
 const DATABASES = 'townhall/'
 const PAUSE_MS = 50
 
-const keyOf = (at: Place) => UNSENT + [at.office, at.person, at.record].map(encodeURIComponent).join('/')
+const keyOf = (at: Place, opening: string) => UNSENT + [at.office, at.person, at.record, opening].map(encodeURIComponent).join('/')
 export const databaseOf = (at: Place) => `${DATABASES}${at.office}/${at.person}/record:${at.record}`
 
 /** Which office this is: remembered, since the office may be away when it is needed. */
@@ -25,33 +27,51 @@ export async function officeKey(): Promise<string> {
   }
 }
 
-export function noteUnsent(at: Place, changes: number, name: string): void {
-  remember(keyOf(at), changes > 0 ? JSON.stringify({ changes, name }) : null)
+/** `opening`: each one notes only what it knows itself, or two windows would erase each other's notes. */
+export function noteUnsent(at: Place, opening: string, changes: number, name: string): void {
+  remember(keyOf(at, opening), changes > 0 ? JSON.stringify({ changes, name }) : null)
 }
 
-function read(key: string): Unsent | null {
+function read(key: string): Mark | null {
   const [office, person, record] = key.slice(UNSENT.length).split('/').map(decodeURIComponent)
   if (!office || !person || !record) return null
   try {
-    const { changes, name } = JSON.parse(recall(key) ?? '') as { changes?: unknown; name?: unknown }
-    return { office, person, record, changes: Number(changes) || 0, name: String(name) }
+    const noted = recall(key) ?? ''
+    const { changes, name } = JSON.parse(noted) as { changes?: unknown; name?: unknown }
+    return { office, person, record, changes: Number(changes) || 0, name: String(name), key, noted }
   } catch {
     return null
   }
 }
 
-export const unsentAt = (at: Place): number => read(keyOf(at))?.changes ?? 0
-
-/** Everything that waits on this device, whoever typed it. */
-export function unsentHere(): Unsent[] {
+function marks(): Mark[] {
   try {
     return Object.keys(localStorage)
       .filter((key) => key.startsWith(STORED + UNSENT))
       .map((key) => read(key.slice(STORED.length)))
-      .filter((found) => found !== null && found.changes > 0) as Unsent[]
+      .filter((found) => found !== null && found.changes > 0) as Mark[]
   } catch {
     return []
   }
+}
+
+export const marksAt = (at: Place): Mark[] => marks().filter((mark) => databaseOf(mark) === databaseOf(at))
+export const sumOf = (all: Unsent[]): number => all.reduce((sum, one) => sum + one.changes, 0)
+export const unsentAt = (at: Place): number => sumOf(marksAt(at))
+
+/** What these marks stand for is sent. One that was changed meanwhile stands for more. */
+export function clearMarks(sent: Mark[]): void {
+  for (const { key, noted } of sent) if (recall(key) === noted) remember(key, null)
+}
+
+/** Everything that waits on this device, whoever typed it: each person's text of a record once. */
+export function unsentHere(): Unsent[] {
+  const found = new Map<string, Unsent>()
+  for (const { office, person, record, changes, name } of marks()) {
+    const key = databaseOf({ office, person, record })
+    found.set(key, { office, person, record, name, changes: changes + (found.get(key)?.changes ?? 0) })
+  }
+  return [...found.values()]
 }
 
 /** Whoever joins again is a new person to the office; under the same name, what waits may be theirs. */
@@ -63,7 +83,7 @@ export function earlierAt(at: Place, name: string): Unsent[] {
   return unsentHere().filter((found) => same(found) && mayBeOf(found, at.person, name))
 }
 
-/** Deletes the copies that the office's computer has all of. One that another window has open goes when that closes. */
+/** Deletes the copies that the office's computer has all of. Another window that has one open makes it anew once something waits there. */
 export async function forgetSent(): Promise<void> {
   try {
     const waiting = new Set(unsentHere().map(databaseOf))

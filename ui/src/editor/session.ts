@@ -1,9 +1,9 @@
 // One open record: its shared text, kept on this device and sent to the office's computer, and the truth about both.
-import { HocuspocusProvider, HocuspocusProviderWebsocket } from '@hocuspocus/provider'
-import { computed } from 'vue'
-import { IndexeddbPersistence } from 'y-indexeddb'
+import { HocuspocusProvider, HocuspocusProviderWebsocket, MessageType, type onMessageParameters } from '@hocuspocus/provider'
+import { computed, watch } from 'vue'
 import * as Y from 'yjs'
-import { databaseOf, noteUnsent, type Place, unsentAt } from './kept'
+import { DeviceCopy } from './device'
+import { clearMarks, databaseOf, type Mark, marksAt, noteUnsent, type Place, sumOf, unsentAt } from './kept'
 import { Timers } from './timers'
 import { type Refusal, type Truth, truthOf } from './truth'
 
@@ -28,20 +28,31 @@ interface Open {
   truth: Truth
   timers: Timers
   all: AbortController
-  local: IndexeddbPersistence | null
+  device: DeviceCopy
+  /** What was noted as unsent before this opening: the text that is read from the device holds it. */
+  before: Mark[]
+  /** That text was read. */
+  read: boolean
+  /** This opening among those of the same text. */
+  opening: string
   socket: HocuspocusProviderWebsocket
   provider: HocuspocusProvider
 }
 
 export function openSession(place: Place, person: string, mayWrite: boolean) {
-  const before = unsentAt(place)
+  const before = marksAt(place)
   const doc = new Y.Doc()
   const fragment = doc.getXmlFragment('default')
-  const truth = truthOf(mayWrite, before)
-  const local = typeof indexedDB === 'undefined' ? null : new IndexeddbPersistence(databaseOf(place), doc)
+  const truth = truthOf(mayWrite, sumOf(before))
+  // the provider hears of a change before anything else does: no fault elsewhere keeps it from the office's computer
+  const line = connection(`record:${place.record}`, doc)
+  const device = new DeviceCopy(databaseOf(place), doc, {
+    kept: (all) => (truth.onDevice.value = all),
+    waits: () => truth.unsent.value > 0,
+  })
   const open: Open = {
-    place, person, mayWrite, doc, truth, local,
-    timers: new Timers(), all: new AbortController(), ...connection(`record:${place.record}`, doc),
+    place, person, mayWrite, doc, truth, before, device, read: false, opening: Math.random().toString(36).slice(2),
+    timers: new Timers(), all: new AbortController(), ...line,
   }
   const { timers, all, socket, provider } = open
 
@@ -72,12 +83,10 @@ export function openSession(place: Place, person: string, mayWrite: boolean) {
     },
     close() {
       all.abort()
-      // nothing waits anywhere when this device could keep nothing
-      if (!onDevice.value && before === 0) noteUnsent(place, 0, person)
       timers.end()
       provider.destroy()
       socket.destroy()
-      void local?.destroy()
+      device.close()
       doc.destroy()
     },
   }
@@ -100,28 +109,36 @@ function connection(name: string, doc: Y.Doc) {
 }
 
 /** Waits for what this device keeps, a bounded time: a browser that keeps nothing may never say so. */
-function readFromDevice({ local, truth, timers }: Open): Promise<void> {
+function readFromDevice(open: Open): Promise<void> {
   return new Promise((done) => {
-    if (local === null) return done()
-    local.whenSynced.then(() => {
-      truth.onDevice.value = true
+    void open.device.open().then((read) => {
+      open.read = read
       done()
-    }, () => done())
-    timers.after(LOCAL_TIMEOUT_MS, done)
+    })
+    open.timers.after(LOCAL_TIMEOUT_MS, done)
   })
 }
 
 /** Counts what is typed here until the office's computer has it on disk, and asks again when it does not answer. */
-function countChanges({ place, person, doc, truth, timers, local, provider }: Open) {
-  const { connected, synced, readOnly, unsent, outstanding, store, silent } = truth
+function countChanges(open: Open) {
+  const { place, person, opening, doc, truth, timers, device, provider } = open
+  const { connected, synced, readOnly, unsent, outstanding, refused, turnedDown, store, silent, onDevice } = truth
+  /** Of the unsent changes, those of this opening. */
+  let own = 0
 
+  // what the device could not keep does not wait there
+  function note() {
+    if (onDevice.value) noteUnsent(place, opening, own, person)
+  }
+  watch(onDevice, note, { flush: 'sync' })
   function settle() {
     if (!truth.isSettled()) return
     if (unsent.value !== 0) {
-      unsent.value = 0
-      noteUnsent(place, 0, person)
+      unsent.value = own = 0
+      noteUnsent(place, opening, 0, person)
     }
-    silent.value = false
+    if (open.read) clearMarks(open.before.splice(0))
+    silent.value = turnedDown.value = false
   }
   let answer: ReturnType<typeof setTimeout> | undefined
   function expectAnswer() {
@@ -132,12 +149,13 @@ function countChanges({ place, person, doc, truth, timers, local, provider }: Op
   }
   timers.every(RESYNC_MS, () => {
     const asks = connected.value && synced.value && !readOnly.value && store.value === 'writable'
-    if (asks && outstanding.value > 0 && silent.value) provider.forceSync()
+    if (asks && outstanding.value > 0 && silent.value) askAgain(open)
   })
   doc.on('update', (_update: Uint8Array, origin: unknown) => {
-    if (origin === provider || origin === local) return
+    if (origin === provider || origin === device) return
     unsent.value += 1
-    noteUnsent(place, unsent.value, person)
+    own += 1
+    note()
   })
   provider.on('unsyncedChanges', ({ number }: { number: number }) => {
     const fewer = number < outstanding.value
@@ -146,11 +164,26 @@ function countChanges({ place, person, doc, truth, timers, local, provider }: Op
     settle()
   })
   provider.on('synced', settle)
+  provider.on('message', ({ message }: onMessageParameters) => {
+    message.readVarString()
+    if (message.readVarUint() !== MessageType.SyncStatus || message.readVarUint() === 1) return
+    refused.value += 1
+    turnedDown.value = true
+  })
+}
+
+/** Compares both texts afresh over the same connection. What was sent before is still answered, and counts as well. */
+function askAgain({ truth: { outstanding, refused }, provider }: Open) {
+  const owed = Math.max(0, outstanding.value - refused.value)
+  refused.value = 0
+  provider.forceSync()
+  provider.unsyncedChanges += owed
+  outstanding.value = provider.unsyncedChanges
 }
 
 /** Follows the connection: there, lost, back again, and whether both sides have the same text. */
 function hearConnection({ truth, timers, socket, provider }: Open) {
-  const { connected, synced, everSynced, refusal, store, silent, back, slow } = truth
+  const { connected, synced, everSynced, refusal, store, silent, refused, turnedDown, back, slow } = truth
   provider.on('synced', ({ state }: { state: boolean }) => {
     synced.value = state
     if (!state) return
@@ -166,7 +199,8 @@ function hearConnection({ truth, timers, socket, provider }: Open) {
     if (connected.value) return
     synced.value = false
     store.value = 'writable'
-    silent.value = false
+    silent.value = turnedDown.value = false
+    refused.value = 0
   })
   provider.on('disconnect', () => (synced.value = false))
   // The office's computer closed this text only: a fresh connection is the way back.
@@ -179,7 +213,8 @@ function hearConnection({ truth, timers, socket, provider }: Open) {
 }
 
 /** What the office's computer says of this person's rights and of its disk. */
-function hearOffice({ mayWrite, truth, timers, socket, provider }: Open) {
+function hearOffice(open: Open) {
+  const { mayWrite, truth, timers, socket, provider } = open
   const { connected, readOnly, refusal, outstanding, store } = truth
   provider.on('authenticated', ({ scope }: { scope?: string }) => {
     readOnly.value = scope === 'readonly' || !mayWrite
@@ -193,7 +228,7 @@ function hearOffice({ mayWrite, truth, timers, socket, provider }: Open) {
     const said = storeSaid(payload)
     if (said === null) return
     if (said === 'writable' && store.value !== 'writable') {
-      timers.after(WRITABLE_AGAIN_MS, () => outstanding.value > 0 && connected.value && provider.forceSync())
+      timers.after(WRITABLE_AGAIN_MS, () => outstanding.value > 0 && connected.value && askAgain(open))
     }
     store.value = said
   })
@@ -225,16 +260,16 @@ function hurryWithThePage({ truth, all, socket }: Open) {
 }
 
 /** Brings in what this device keeps of the same record from before its writer had to join again. */
-async function take({ person, doc, truth, all }: Open, from: Place) {
+async function take({ doc, truth, all }: Open, from: Place) {
+  const marks = marksAt(from)
   const old = new Y.Doc()
-  const kept = new IndexeddbPersistence(databaseOf(from), old)
-  await kept.whenSynced
-  if (!all.signal.aborted) {
-    Y.applyUpdate(doc, Y.encodeStateAsUpdate(old), 'earlier')
-    if (truth.onDevice.value) {
-      noteUnsent(from, 0, person)
-      await kept.clearData()
-    }
+  const kept = new DeviceCopy(databaseOf(from), old)
+  const read = await kept.open()
+  if (read && !all.signal.aborted) Y.applyUpdate(doc, Y.encodeStateAsUpdate(old), 'earlier')
+  if (read && !all.signal.aborted && truth.onDevice.value) {
+    clearMarks(marks)
+    if (unsentAt(from) === 0) kept.forget()
   }
+  kept.close()
   old.destroy()
 }

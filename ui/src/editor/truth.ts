@@ -1,7 +1,7 @@
 // What is true of an open record, and what its pill says of that. Knows no socket, no timer and no store.
 import { computed, ref } from 'vue'
 
-export type Pill = 'connecting' | 'saved' | 'sending' | 'offline' | 'reconnected' | 'full' | 'faulty' | 'refused' | 'signedOut' | 'reading'
+export type Pill = 'connecting' | 'saved' | 'sending' | 'offline' | 'reconnected' | 'full' | 'faulty' | 'refused' | 'turnedDown' | 'signedOut' | 'reading'
 
 /** Why the office's computer does not open the text: who this is may not, it is not there, or it cannot be read. */
 export type Refusal = 'signedOut' | 'gone' | 'unreadable'
@@ -20,6 +20,10 @@ export function truthOf(mayWrite: boolean, waiting: number) {
   const unsent = ref(waiting)
   /** Of them, those that were sent over this connection and wait for their tick. */
   const outstanding = ref(0)
+  /** Of them, those that the office's computer has turned down. */
+  const refused = ref(0)
+  /** It did so, and has not taken everything since. */
+  const turnedDown = ref(false)
   const store = ref<'writable' | 'full' | 'faulty'>('writable')
   /** What was sent has not been answered for too long. */
   const silent = ref(false)
@@ -33,6 +37,7 @@ export function truthOf(mayWrite: boolean, waiting: number) {
     if (!connected.value || !synced.value) return everSynced.value || slow.value || unsent.value > 0 ? 'offline' : 'connecting'
     if (readOnly.value) return unsent.value > 0 ? 'refused' : 'reading'
     if (store.value !== 'writable') return store.value
+    if (turnedDown.value) return 'turnedDown'
     if (outstanding.value > 0 || unsent.value > 0) return silent.value ? 'offline' : 'sending'
     return back.value ? 'reconnected' : 'saved'
   })
@@ -40,7 +45,7 @@ export function truthOf(mayWrite: boolean, waiting: number) {
   const isSettled = () => connected.value && synced.value && outstanding.value === 0 && !readOnly.value
 
   return {
-    connected, synced, everSynced, readOnly, refusal, signedOut, unsent, outstanding, store, silent, back, slow,
+    connected, synced, everSynced, readOnly, refusal, signedOut, unsent, outstanding, refused, turnedDown, store, silent, back, slow,
     onDevice, localRead, pill, isSettled,
   }
 }

@@ -1,7 +1,8 @@
 // The title of an open record: what is typed, what the office's computer keeps, and why they differ.
-import { ref } from 'vue'
+import { onScopeDispose, ref } from 'vue'
 import { retitle } from '@/api/records'
 import { useSay } from '@/i18n/say'
+import { codeOf } from '@/api/client'
 
 export function useTitle(id: string) {
   const say = useSay()
@@ -10,6 +11,8 @@ export function useTitle(id: string) {
   const failed = ref('')
   let typing = false
   let sending: string | null = null
+  /** The office's computer did not answer: it is sent again once it does. */
+  let waits = false
   /** Counts what was sent: an answer that was asked for before knows nothing of it. */
   let turn = 0
 
@@ -19,7 +22,8 @@ export function useTitle(id: string) {
     return (said) => {
       if (asked !== turn || sending !== null) return
       kept.value = said
-      if (!typing && !failed.value) title.value = said
+      if (waits && !typing) void keep()
+      else if (!typing && !failed.value) title.value = said
     }
   }
 
@@ -30,9 +34,11 @@ export function useTitle(id: string) {
     if (!next || next === kept.value) {
       title.value = kept.value
       failed.value = ''
+      waits = false
       return
     }
     sending = next
+    waits = false
     turn += 1
     try {
       kept.value = (await retitle(id, next)).title
@@ -40,7 +46,9 @@ export function useTitle(id: string) {
       failed.value = ''
       if (!typing) title.value = kept.value
     } catch (error) {
-      if (sending === next) failed.value = say.failure(error)
+      if (sending !== next) return
+      failed.value = say.failure(error)
+      waits = codeOf(error) === 'unreachable'
     } finally {
       if (sending === next) sending = null
       turn += 1
@@ -55,6 +63,14 @@ export function useTitle(id: string) {
     if (sending !== null) return 'sending'
     return failed.value ? 'failed' : 'kept'
   }
+
+  /** What is typed and not on its way yet is lost with the page, too. */
+  function warn(event: BeforeUnloadEvent) {
+    const next = title.value.trim()
+    if (state() !== 'kept' || (typing && next && next !== kept.value)) event.preventDefault()
+  }
+  window.addEventListener('beforeunload', warn)
+  onScopeDispose(() => window.removeEventListener('beforeunload', warn))
 
   return { title, failed, state, asking, keep, undo, type: () => (typing = true) }
 }
