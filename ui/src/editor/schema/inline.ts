@@ -10,6 +10,11 @@ const kept = (name: string, fallback: string | null = null) => ({
   },
 })
 
+/** An attribute as it is written, under the first of these names that is there: `2026` stays text. */
+export const said = (...names: string[]) => ({
+  parseHTML: (element: HTMLElement) => names.map((name) => element.getAttribute(name)).find((value) => value !== null) ?? null,
+})
+
 export const HardBreak = Node.create({
   name: 'hard_break',
   group: 'inline',
@@ -38,8 +43,8 @@ export const Image = Node.create({
   inline: true,
   atom: true,
   draggable: true,
-  addAttributes: () => ({ src: { default: '' }, alt: { default: null }, title: { default: null }, ...kept('href') }),
-  parseHTML: () => [{ tag: 'img[src]' }],
+  addAttributes: () => ({ src: { default: '', ...said('src', 'data-src') }, alt: { default: null, ...said('alt') }, title: { default: null, ...said('title') }, ...kept('href') }),
+  parseHTML: () => [{ tag: 'img[src]' }, { tag: 'span.picture[data-src]' }],
   // pictures of other hosts are not fetched: nothing leaves the office's computer
   renderHTML({ node, HTMLAttributes }) {
     const src = String(node.attrs.src ?? '')

@@ -2,7 +2,13 @@
 import { Node, wrappingInputRule } from '@tiptap/core'
 import { taskView } from './taskView'
 
-const tight = { tight: { default: false, rendered: false } }
+const tight = {
+  tight: {
+    default: false,
+    parseHTML: (element: HTMLElement) => element.hasAttribute('data-tight'),
+    renderHTML: (attrs: Record<string, unknown>) => (attrs.tight ? { 'data-tight': '' } : {}),
+  },
+}
 
 export const BulletList = Node.create({
   name: 'bullet_list',

@@ -1,14 +1,14 @@
 // Marks on runs of text. None excludes another, so that no text of a document is refused for how its marks combine.
 import { Mark, markInputRule } from '@tiptap/core'
-import { linkTarget } from './inline'
+import { linkTarget, said } from './inline'
 
 export const Link = Mark.create({
   name: 'link',
   priority: 1000,
   inclusive: false,
-  addAttributes: () => ({ href: { default: '' }, title: { default: null } }),
-  parseHTML: () => [{ tag: 'a[href]' }],
-  renderHTML: ({ HTMLAttributes }) => ['a', { ...HTMLAttributes, ...linkTarget(HTMLAttributes.href) }, 0],
+  addAttributes: () => ({ href: { default: '', ...said('data-href', 'href') }, title: { default: null, ...said('title') } }),
+  parseHTML: () => [{ tag: 'a[href]' }, { tag: 'a[data-href]' }],
+  renderHTML: ({ HTMLAttributes }) => ['a', { ...HTMLAttributes, 'data-href': HTMLAttributes.href, ...linkTarget(HTMLAttributes.href) }, 0],
 })
 
 export const Em = Mark.create({
