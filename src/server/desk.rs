@@ -1,6 +1,6 @@
 //! The server's answers to its own page: the office's name, its addresses, sharing.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -37,6 +37,10 @@ pub(super) struct Wishes {
 pub(super) struct Standing {
     /// Whether other computers may come in.
     pub(super) shared: bool,
+    /// The addresses on which it listens.
+    pub(super) heard_on: Vec<IpAddr>,
+    /// An address of the network could not be listened on.
+    pub(super) is_shut: bool,
     /// The name under which it is announced.
     pub(super) host: Option<String>,
 }
@@ -93,9 +97,11 @@ impl FrontDesk {
         }
     }
 
-    fn addresses(&self) -> Vec<Address> {
+    /// Those of this computer's addresses where it listens: no others are shown.
+    fn addresses(&self, heard_on: &[IpAddr]) -> Vec<Address> {
         let port = self.address.port();
-        let found = lan::addresses().into_iter().map(|found| Address {
+        let heard = lan::addresses().into_iter().filter(|found| heard_on.contains(&found.ip));
+        let found = heard.map(|found| Address {
             url: format!("http://{}/", SocketAddr::new(found.ip, port)),
             ip: found.ip.to_string(),
             interface: found.interface,
@@ -127,7 +133,8 @@ impl Desk for FrontDesk {
             name: self.name.borrow().clone(),
             version: env!("CARGO_PKG_VERSION"),
             sharing: standing.shared,
-            addresses: if standing.shared { self.addresses() } else { Vec::new() },
+            addresses: if standing.shared { self.addresses(&standing.heard_on) } else { Vec::new() },
+            shut: standing.shared && standing.is_shut,
             local_url,
             store: match store {
                 StoreState::Writable => "writable",

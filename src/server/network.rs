@@ -3,7 +3,7 @@
 //! One listener for each address rather than one for all: the loopback listener stays as it is, adapters that lead to
 //! no office stay shut, and a cable that is put back in is followed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::TcpListener;
@@ -29,6 +29,8 @@ pub(super) struct Network {
     /// It goes on, without anybody's new wish.
     resumed: bool,
     listeners: HashMap<IpAddr, CancellationToken>,
+    /// Addresses that could not be listened on: said once each.
+    shut: HashSet<IpAddr>,
     announce: Option<Announce>,
     host: Option<watch::Receiver<String>>,
 }
@@ -41,8 +43,9 @@ impl Network {
         (wishes, sharing): (Wishes, Sharing),
     ) -> Self {
         let awaited = sharing.was_interrupted().then(Stopwatch::start);
-        let (listeners, announce, host, resumed) = (HashMap::new(), None, None, false);
-        Self { door, names, first, wishes, sharing, awaited, resumed, listeners, announce, host }
+        let (listeners, shut) = (HashMap::new(), HashSet::new());
+        let (announce, host, resumed) = (None, None, false);
+        Self { door, names, first, wishes, sharing, awaited, resumed, listeners, shut, announce, host }
     }
 
     pub(super) async fn run(mut self, ending: CancellationToken) {
@@ -112,6 +115,7 @@ impl Network {
         for (_, listener) in self.listeners.drain() {
             listener.cancel();
         }
+        self.shut.clear();
         self.door.set_shared(false);
         self.say_goodbye().await;
     }
@@ -122,6 +126,7 @@ impl Network {
             return;
         }
         let now = here();
+        self.shut.retain(|ip| now.contains(ip));
         self.listeners.retain(|ip, listener| {
             let stays = now.contains(ip);
             if !stays {
@@ -138,13 +143,24 @@ impl Network {
                 Ok(listener) => {
                     let until = CancellationToken::new();
                     self.listeners.insert(ip, until.clone());
+                    self.shut.remove(&ip);
                     let door = self.door.clone();
                     tokio::spawn(async move { door.accept(listener, until).await });
                     tracing::info!(%ip, port = self.first.port(), "shared on this address");
                 }
-                Err(error) => tracing::debug!(%ip, %error, "this address cannot be shared on"),
+                Err(error) if self.shut.insert(ip) => {
+                    tracing::warn!(%ip, port = self.first.port(), %error, "this address cannot be shared on");
+                }
+                Err(_) => {}
             }
         }
+    }
+
+    /// The addresses on which somebody really answers.
+    fn heard_on(&self) -> Vec<IpAddr> {
+        let mut heard = here();
+        heard.retain(|ip| is_served(self.first.ip(), *ip) || self.listeners.contains_key(ip));
+        heard
     }
 
     fn announce(&mut self) {
@@ -176,14 +192,22 @@ impl Network {
     /// Tells the door and the page how the office stands.
     fn tell(&mut self, shared: bool) {
         let host = self.host.as_mut().map(|host| host.borrow_and_update().clone());
+        let (heard_on, is_shut) = (self.heard_on(), !self.shut.is_empty());
         self.names.set_local(host.as_deref());
         self.wishes.done.send_if_modified(|standing| {
-            let now = Standing { shared, host };
+            let now = Standing { shared, heard_on, is_shut, host };
             let changed = *standing != now;
             *standing = now;
             changed
         });
     }
+}
+
+/// Whether the first listener takes what comes to this address. One for all IPv4 addresses hears no IPv6; one for all
+/// IPv6 addresses hears IPv4 as well, but not on Windows.
+fn is_served(first: IpAddr, ip: IpAddr) -> bool {
+    let both = first.is_ipv6() && cfg!(not(windows));
+    first == ip || (first.is_unspecified() && (both || first.is_ipv4() == ip.is_ipv4()))
 }
 
 /// This computer's addresses on the office's network, the main one first.
@@ -199,4 +223,22 @@ async fn host_changed(host: &mut Option<watch::Receiver<String>>) {
         return;
     }
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_first_listener_hears_counts_as_served() {
+        let (v4, v6): (IpAddr, IpAddr) = ([192, 168, 1, 7].into(), "fd00::7".parse().unwrap());
+        let [all_v4, all_v6]: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+        assert!(is_served(all_v4, v4) && !is_served(all_v4, v6), "0.0.0.0 hears no IPv6");
+        assert!(is_served(all_v6, v6));
+        assert_eq!(is_served(all_v6, v4), cfg!(not(windows)));
+        assert!(is_served(v4, v4) && !is_served(v4, v6));
+        assert!(!is_served(Ipv4Addr::LOCALHOST.into(), v4));
+    }
 }

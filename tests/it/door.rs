@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -79,6 +79,27 @@ async fn only_this_computer_is_let_in_until_the_clerk_shares() {
         eventually("shut after sharing", async || !reachable(*address).await).await;
     }
     assert_eq!(office.client().get("/health").await.status, 200);
+    office.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_opened_is_not_shown_and_is_said() {
+    let Some(main) = lan::addresses().first().map(|address| address.ip) else {
+        println!("this machine has no network address; none can be taken");
+        return;
+    };
+    let office = Office::start().await;
+    let taken = TcpListener::bind((main, office.address().port())).await.unwrap();
+    let shared = async || office.admin().get("/api/v1/office").await.json();
+    let state = office.admin().post("/api/v1/office/sharing", json!({ "on": true })).await.json();
+    assert_eq!((&state["sharing"], &state["shut"]), (&json!(true), &json!(true)));
+    let shows_it = |state: &serde_json::Value| {
+        state["addresses"].as_array().unwrap().iter().any(|address| address["ip"] == main.to_string())
+    };
+    assert!(!shows_it(&state), "{state}");
+    drop(taken);
+    eventually("it is opened once that is possible", async || shows_it(&shared().await)).await;
+    assert_eq!(shared().await["shut"], false);
     office.stop().await;
 }
 

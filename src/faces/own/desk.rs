@@ -31,6 +31,8 @@ pub struct OfficeState {
     pub sharing: bool,
     /// Where they find us, the main address first.
     pub addresses: Vec<Address>,
+    /// An address of the network could not be opened: another program has its port, or it is forbidden.
+    pub shut: bool,
     /// The nice form of the address, where the network knows names.
     pub local_url: Option<String>,
     /// `writable`, `full` or `faulty`.

@@ -10,6 +10,8 @@ export interface Office {
   version: string
   sharing: boolean
   addresses: Address[]
+  /** An address of the network could not be opened. */
+  shut: boolean
   local_url: string | null
   store: 'writable' | 'full' | 'faulty'
 }
