@@ -24,6 +24,13 @@ const bagOf = (page, files) =>
     return data
   }, files)
 
+/** Drops it as a hand does: a browser lets go only where what hovers was welcome. */
+async function dropOn(page, bag) {
+  const refused = await page.evaluate((data) => document.body.dispatchEvent(new DragEvent('dragover', { dataTransfer: data, bubbles: true, cancelable: true })), bag)
+  assert.equal(refused, false, 'the page takes what hovers over it')
+  await page.dispatchEvent('body', 'drop', { dataTransfer: bag })
+}
+
 async function writeTogether(host, phone, file) {
   await host.page.goto(`${town.here}/records`)
   const id = await t.importFile(host.page, file.path)
@@ -141,7 +148,7 @@ test('files are imported by dropping them on the window, each with its own resul
   const bag = await bagOf(host.page, [['Été.md', '# Été\n\nTexte.\n'], ['plan.pdf', '%PDF'], ['vide.md', '']])
   await host.page.dispatchEvent('body', 'dragenter', { dataTransfer: bag })
   await host.page.getByText('Drop the files to import them').waitFor()
-  await host.page.dispatchEvent('body', 'drop', { dataTransfer: bag })
+  await dropOn(host.page, bag)
   const results = host.page.locator('section[aria-labelledby=imports]')
   await results.getByText('3 of 3 files').waitFor()
   await results.locator('li', { hasText: 'Été.md' }).getByRole('link').waitFor()
@@ -161,7 +168,7 @@ test('files that are dropped while others are imported wait for their turn', asy
     await slow
     await route.continue()
   })
-  const drop = async (...files) => page.dispatchEvent('body', 'drop', { dataTransfer: await bagOf(page, files) })
+  const drop = async (...files) => dropOn(page, await bagOf(page, files))
   const results = page.locator('section[aria-labelledby=imports]')
   await drop(['premier.md', '# Premier\n'])
   await results.getByText('Importing premier.md…').waitFor()
