@@ -118,8 +118,4 @@ pub enum Gone {
     Stopping,
     /// The room failed and starts again from disk; come back at once.
     Fault,
-    /// The grant ended.
-    Revoked,
-    /// The record was removed.
-    Removed,
 }

@@ -24,7 +24,7 @@ use crate::config::limits::{
     UNAUTHENTICATED_MAX_BYTES, UNAUTHENTICATED_MAX_MESSAGES, UNREADABLE_FRAMES_MAX,
 };
 use crate::faces::Caller;
-use crate::faces::line::{Handshake, Voice, binary_frame};
+use crate::faces::line::{Handshake, Voice};
 use crate::id::{DocName, PeerId};
 use crate::rooms::{Event, Gone, OpenError, Outbox, RoomClosed};
 use crate::wire::hocuspocus::{Address, Body, Frame, Packet, decode, encode, encode_head, pong};
@@ -35,7 +35,6 @@ use crate::wire::ysync::SyncMessage;
 const DENIED: &str = "permission-denied";
 const NOT_FOUND: &str = "not-found";
 const UNREADABLE: &str = "unreadable";
-const REMOVED: &str = "removed";
 const TOO_MANY: &str = "too-many-documents";
 /// The reason that Hocuspocus gives when a client asked to leave.
 const LEFT: &str = "provider_initiated";
@@ -133,9 +132,9 @@ impl Dialect for Hocuspocus {
             }
             Event::Edited(edited) => say.frame(mouth::edited(Some(address), &edited)),
             Event::Present(present) => say.frame(mouth::present(Some(address), &present)),
-            Event::Saved { edits } => say_often(say, edits, &encode(address, &Body::SyncStatus(true))),
+            Event::Saved { edits } => say.messages_alike(edits, &encode(address, &Body::SyncStatus(true))),
             Event::Refused { edits, .. } => {
-                say_often(say, edits, &encode(address, &Body::SyncStatus(false)));
+                say.messages_alike(edits, &encode(address, &Body::SyncStatus(false)));
             }
             Event::Told(text) => say.message(encode(address, &Body::Stateless(text))),
             Event::Stored(state) => {
@@ -145,12 +144,6 @@ impl Dialect for Hocuspocus {
             Event::Lagged => self.asking.put(peer, Question::Missed),
             Event::Gone(Gone::Stopping) => return Err(Closing::RESTART),
             Event::Gone(Gone::Fault) => return Err(Closing::RESET),
-            Event::Gone(Gone::Revoked) => return Err(Closing::UNAUTHORIZED),
-            Event::Gone(Gone::Removed) => {
-                let address = address.clone();
-                self.addresses.forget(&address);
-                self.deny(&address, REMOVED, say)?;
-            }
         }
         Ok(())
     }
@@ -396,12 +389,6 @@ async fn hand_in(open: &mut Open, body: Body, asking: &mut Asking) -> Result<(),
 
 /// A room that is closed has said so in the outbox, with the reason that decides how the socket ends.
 fn expect_goodbye(_handed: Result<(), RoomClosed>) {}
-
-/// One answer for each edit, since providers count them.
-fn say_often(say: &mut Say, times: u32, frame: &Bytes) {
-    let frame = binary_frame(frame);
-    (0..times).for_each(|_| say.frame(frame.clone()));
-}
 
 /// What may be kept for somebody who is not let in.
 fn small(bytes: Bytes) -> Option<Bytes> {

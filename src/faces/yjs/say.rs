@@ -24,6 +24,12 @@ impl Say {
         self.messages += 1;
     }
 
+    /// The same message so many times: one answer for each edit, since providers count them.
+    pub(super) fn messages_alike(&mut self, times: u32, message: &[u8]) {
+        let frame = binary_frame(message);
+        (0..times).for_each(|_| self.frame(frame.clone()));
+    }
+
     /// A message in two parts, of which others may share the second: it is not copied when it is long.
     pub(super) fn message_with(&mut self, head: Bytes, body: Bytes) {
         let len = head.len() + body.len();

@@ -185,8 +185,6 @@ impl Dialect for YWebsocket {
             Event::Saved { .. } | Event::Refused { .. } | Event::Told(_) | Event::Stored(_) => {}
             Event::Lagged => self.lagged = true,
             Event::Gone(Gone::Stopping | Gone::Fault) => return Err(Closing::RESTART),
-            Event::Gone(Gone::Revoked) => return Err(Closing::UNAUTHORIZED),
-            Event::Gone(Gone::Removed) => return Err(Closing::FORBIDDEN),
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ const RECONNECTED_MS = 3_000
 const MAX_RETRY_MS = 5_000
 const WRITABLE_AGAIN_MS = 200
 
-const REFUSALS: Record<string, Refusal> = { 'permission-denied': 'signedOut', 'not-found': 'gone', removed: 'gone' }
+const REFUSALS: Record<string, Refusal> = { 'permission-denied': 'signedOut', 'not-found': 'gone' }
 
 export type Session = ReturnType<typeof openSession>
 
