@@ -3,7 +3,7 @@
 //! Owns when a grant ends by itself. What was revoked is remembered here as long as the process lives, so that a
 //! revoked token stays shut even when the disk did not take the news.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::secret::Mark;
 use super::{Denied, Grant};
@@ -64,6 +64,8 @@ impl Live {
 pub(super) struct LiveGrants {
     by_mark: HashMap<Mark, Live>,
     revoked: HashSet<Mark>,
+    /// The same, the oldest first: beyond the bound they are forgotten, since the disk has had its time.
+    revoked_in_order: VecDeque<Mark>,
 }
 
 impl LiveGrants {
@@ -108,8 +110,13 @@ impl LiveGrants {
 
     /// Revokes a mark: its grant has ended when this returns.
     pub(super) fn revoke(&mut self, mark: Mark) {
-        if self.revoked.len() < TOKENS_MAX {
-            self.revoked.insert(mark);
+        if self.revoked.insert(mark) {
+            self.revoked_in_order.push_back(mark);
+        }
+        if self.revoked.len() > TOKENS_MAX
+            && let Some(oldest) = self.revoked_in_order.pop_front()
+        {
+            self.revoked.remove(&oldest);
         }
         if let Some(live) = self.by_mark.remove(&mark) {
             live.grant.end();

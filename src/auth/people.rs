@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::secret::Mark;
 use super::sessions::{self, SessionRow, person_name};
 use super::{ADMIN, Auth, Deed, Grant, HOST, Kind, RevokeError, Role, tokens};
+use crate::bus::BusError;
 use crate::config::limits::{BUS_KEYS_MAX, ONLINE_FOR};
 use crate::store::{CommitError, ReadError};
 
@@ -33,6 +34,9 @@ pub enum RemoveError {
     /// The person is out, but the disk did not take the news.
     #[error(transparent)]
     Token(#[from] RevokeError),
+    /// The person is out here and now, but a start may find a session of theirs.
+    #[error("the person is out, but the disk did not take it: {0}")]
+    Bus(#[from] BusError),
 }
 
 /// Why a person got no new name.
@@ -56,7 +60,7 @@ impl Auth {
     /// When the disk cannot be read.
     pub async fn people(&self) -> Result<Vec<Person>, ReadError> {
         let mut people = BTreeMap::new();
-        for (_, row) in self.session_rows().await {
+        for (_, row) in self.session_rows().await.0 {
             let person = Person { id: row.person.clone(), name: row.name, role: row.role, online: false };
             people.insert(row.person, person);
         }
@@ -92,9 +96,9 @@ impl Auth {
             };
         }
         let mut name = None;
-        let all = self.session_rows().await;
+        let (all, listed) = self.session_rows().await;
         let theirs: Vec<_> = all.into_iter().filter(|(_, row)| row.person == id).collect();
-        self.end_sessions(theirs.iter().map(|(mark, _)| *mark).collect()).await;
+        let ended = self.end_sessions(theirs.iter().map(|(mark, _)| *mark).collect()).await;
         for (_, row) in theirs {
             if let Some(invitation) = &row.invitation {
                 self.close_invitation(by, invitation);
@@ -103,7 +107,7 @@ impl Auth {
         }
         let name = self.end_live(id).or(name).ok_or(RemoveError::NotFound)?;
         self.audit(&Deed { what: "person_removed", by: by.person(), to: id, name: &name });
-        Ok(())
+        Ok(listed.and(ended)?)
     }
 
     /// Ends what is in use although the bus no longer knows it.
@@ -125,7 +129,7 @@ impl Auth {
         let name = person_name(name).ok_or(RenameError::Name)?;
         let person = grant.person();
         let sessions: Vec<_> =
-            self.session_rows().await.into_iter().filter(|(_, row)| row.person == person).collect();
+            self.session_rows().await.0.into_iter().filter(|(_, row)| row.person == person).collect();
         if sessions.is_empty() {
             return Err(RenameError::Token);
         }
@@ -142,23 +146,20 @@ impl Auth {
         Ok(grant.renamed(&name))
     }
 
-    /// Every session the bus knows, and those in use that it does not.
-    async fn session_rows(&self) -> Vec<(Mark, SessionRow)> {
+    /// Every session the bus knows, and those in use that it does not; and whether the bus could tell.
+    async fn session_rows(&self) -> (Vec<(Mark, SessionRow)>, Result<(), BusError>) {
         let bus = self.0.bus.clone();
         let scan = tokio::task::spawn_blocking(move || bus.scan(sessions::KEY, BUS_KEYS_MAX)).await;
+        let scan = scan.unwrap_or_else(|error| Err(BusError(error.to_string())));
+        let scan = scan.inspect_err(|error| tracing::error!(%error, "sessions could not be listed"));
+        let (found, listed) = scan.map_or_else(|error| (Vec::new(), Err(error)), |found| (found, Ok(())));
         let mut rows: BTreeMap<String, (Mark, SessionRow)> = BTreeMap::new();
-        match scan {
-            Ok(Ok(found)) => {
-                for (key, value) in found {
-                    let hex = key.strip_prefix(sessions::KEY).unwrap_or_default().to_owned();
-                    let mark = super::secret::unhex(&hex).and_then(|bytes| Mark::from_key(&bytes));
-                    if let (Some(mark), Ok(row)) = (mark, serde_json::from_slice(&value)) {
-                        rows.insert(hex, (mark, row));
-                    }
-                }
+        for (key, value) in found {
+            let hex = key.strip_prefix(sessions::KEY).unwrap_or_default().to_owned();
+            let mark = super::secret::unhex(&hex).and_then(|bytes| Mark::from_key(&bytes));
+            if let (Some(mark), Ok(row)) = (mark, serde_json::from_slice(&value)) {
+                rows.insert(hex, (mark, row));
             }
-            Ok(Err(error)) => tracing::error!(%error, "sessions could not be listed"),
-            Err(error) => tracing::error!(%error, "sessions could not be listed"),
         }
         for (mark, live) in self.live().iter() {
             if let Kind::Session { ends_at_ms, invitation, .. } = &live.kind {
@@ -174,7 +175,7 @@ impl Auth {
                 });
             }
         }
-        rows.into_values().collect()
+        (rows.into_values().collect(), listed)
     }
 }
 
@@ -206,5 +207,20 @@ mod tests {
         let host = Grant::new(HOST.into(), "Host".into(), Role::Admin);
         office.remove_person(&host, anne.grant.person()).await.unwrap();
         assert!(office.stored_session(&anne.token.mark(), 1_000).is_none());
+    }
+
+    #[tokio::test]
+    async fn who_is_removed_while_the_disk_takes_nothing_is_out_and_that_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(1_000);
+        let store = crate::store::Store::open(&folder.path().join("store"), &clock, &Metrics::new()).unwrap();
+        let bus = crate::bus::Bus::open(&folder.path().join("bus"), &clock).unwrap();
+        let office = Auth::open(folder.path(), store, bus.clone(), clock).unwrap();
+        let anne = office.begin(None, "Anne", Role::Editor, None).await.unwrap();
+        let host = Grant::new(HOST.into(), "Host".into(), Role::Admin);
+        bus.close();
+        let removed = office.remove_person(&host, anne.grant.person()).await;
+        assert!(matches!(removed, Err(RemoveError::Bus(_))), "{removed:?}");
+        assert!(!anne.grant.holds());
     }
 }

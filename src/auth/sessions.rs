@@ -146,14 +146,20 @@ impl Auth {
 
     /// Ends the session behind a token, if it is one.
     pub async fn log_out(&self, token: &str) {
-        self.end_sessions(Mark::of(token).into_iter().collect()).await;
+        // It is over here and now; what the disk did not take was noted.
+        drop(self.end_sessions(Mark::of(token).into_iter().collect()).await);
     }
 
     /// On disk before it is answered: a person who was sent out does not come back with a crash.
-    pub(super) async fn end_sessions(&self, marks: Vec<Mark>) {
+    ///
+    /// # Errors
+    /// When the disk did not take it. They are over all the same, as long as the program runs.
+    pub(super) async fn end_sessions(&self, marks: Vec<Mark>) -> Result<(), BusError> {
+        let mut ended = Ok(());
         for mark in &marks {
             let removed = self.0.bus.delete(&key(mark)).unwrap_or_else(|error| {
                 tracing::warn!(%error, "an ended session could not be removed from the bus");
+                ended = Err(error);
                 true
             });
             // Only what is a session is shut: a minted token in a cookie is not ended by logging out.
@@ -166,9 +172,10 @@ impl Auth {
             self.forget_if_ended(mark);
         }
         let bus = self.0.bus.clone();
-        if let Err(error) = apart(move || bus.settle()).await {
-            tracing::warn!(%error, "the end of a session is not on disk yet");
-        }
+        let settled = apart(move || bus.settle()).await;
+        ended.and(
+            settled.inspect_err(|error| tracing::warn!(%error, "the end of a session is not on disk yet")),
+        )
     }
 
     pub(super) async fn begin(
@@ -291,7 +298,7 @@ mod tests {
         let mark = session.token.mark();
         let row = auth.0.bus.get(&key(&mark)).unwrap().unwrap();
         let row: SessionRow = serde_json::from_slice(&row).unwrap();
-        auth.end_sessions(vec![mark]).await;
+        auth.end_sessions(vec![mark]).await.unwrap();
         // Somebody had read the row just before.
         auth.keep_on(&mark, &row, 1_000).unwrap();
         assert!(auth.stored_session(&mark, 1_000).is_none());

@@ -60,7 +60,8 @@ impl Consumer for Emitters {
             }
             Begun::until(async move {
                 for begun in begun {
-                    begun.map_err(unsaid)?.await.map_err(unsaid)?;
+                    let said = begun.map_err(|error| unsaid(&error))?;
+                    said.await.map_err(|error| unsaid(&error))?;
                 }
                 Ok(())
             })
@@ -68,11 +69,9 @@ impl Consumer for Emitters {
     }
 }
 
-fn unsaid(error: SpaceError) -> Undelivered {
-    match error {
-        SpaceError::TooLarge | SpaceError::TooManyRooms => Undelivered::Refused(error.to_string()),
-        other => Undelivered::Failed(other.to_string()),
-    }
+fn unsaid(error: &SpaceError) -> Undelivered {
+    let why = error.to_string();
+    if error.is_final() { Undelivered::Refused(why) } else { Undelivered::Failed(why) }
 }
 
 fn say(emitted: &Emitted) -> Result<Say, EmitterError> {

@@ -23,7 +23,7 @@ use super::rules::{Rule, id};
 use super::said::Heard;
 use super::words::Words;
 use crate::auth::Claims;
-use crate::bus::Undelivered;
+use crate::bus::{BusError, Undelivered};
 use crate::clock::Clock;
 use crate::config::limits::{FORUM_MAILBOX, FORUM_TICK};
 use crate::faces::sio::{Arguments, Peer};
@@ -59,7 +59,7 @@ pub(super) enum Word {
 }
 
 /// What was begun in its order and is not on disk yet; who begins waits for it, so there is no more than speakers.
-type UnderWay = Vec<Pin<Box<dyn Future<Output = Result<(), String>> + Send>>>;
+type UnderWay = Vec<Pin<Box<dyn Future<Output = Result<(), Undelivered>> + Send>>>;
 
 /// Everything the task needs.
 pub(super) struct Desk {
@@ -167,7 +167,7 @@ impl Desk {
             Word::Published { publications, id, done } => {
                 match self.publish_all(publications, id, now_ms).await {
                     Ok(under_way) => {
-                        end(under_way, |ended| drop(done.send(ended.map_err(Undelivered::Failed))));
+                        end(under_way, |ended| drop(done.send(ended)));
                     }
                     Err(why) => drop(done.send(Err(why))),
                 }
@@ -210,7 +210,7 @@ impl Desk {
             let mut todo = match self.publish(publication, name, now_ms).await {
                 // It is for the other rooms.
                 Err(Refused::Nobody) if many => continue,
-                todo => todo.map_err(|why| Undelivered::Refused(why.to_string()))?,
+                todo => todo?,
             };
             once(&mut todo, &mut told);
             under_way.extend(self.act(todo).await);
@@ -228,7 +228,7 @@ impl Desk {
             let community = id(publication.read.get("communityId"));
             let partners = publication.read.get("partners").filter(|partners| partners.is_array());
             let (community, partners) = community.zip(partners).ok_or(Refused::Partners)?;
-            self.keys.keep_partners(&community, &partners_in(partners)).await;
+            self.keys.keep_partners(&community, &partners_in(partners)).await.map_err(not_kept)?;
             return Ok(Vec::new());
         }
         let board = self.forum.board_of(&publication);
@@ -243,7 +243,7 @@ impl Desk {
         let mut rule = rules.into_values().next();
         // What is said of who may enter is kept before anybody hears it.
         if let Some((board, said)) = publication.rule_said(rule.as_ref()) {
-            self.keys.keep_rule(&board, &said).await;
+            self.keys.keep_rule(&board, &said).await.map_err(not_kept)?;
             rule = Some(said);
         }
         let facts = Facts { board, rule, partners };
@@ -310,22 +310,27 @@ impl Desk {
     }
 }
 
+fn not_kept(error: BusError) -> Refused {
+    Refused::NotKept(error.0)
+}
+
 /// Waits until it is said, and notes why it could not be.
 async fn said(
     begun: Result<impl Future<Output = Result<space::Said, SpaceError>>, SpaceError>,
-) -> Result<(), String> {
+) -> Result<(), Undelivered> {
     let said = match begun {
         Ok(said) => said.await,
         Err(error) => Err(error),
     };
     said.map(drop).map_err(|error| {
         tracing::warn!(%error, "the forum could not say something");
-        error.to_string()
+        let why = error.to_string();
+        if error.is_final() { Undelivered::Refused(why) } else { Undelivered::Failed(why) }
     })
 }
 
 /// Waits elsewhere until all of it is done, or the first part of it failed, and says so.
-fn end(under_way: UnderWay, done: impl FnOnce(Result<(), String>) + Send + 'static) {
+fn end(under_way: UnderWay, done: impl FnOnce(Result<(), Undelivered>) + Send + 'static) {
     if under_way.is_empty() {
         return done(Ok(()));
     }

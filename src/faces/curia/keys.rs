@@ -162,8 +162,12 @@ impl Keys {
     }
 
     /// Keeps the rule of a board, as the design's hash.
-    pub(super) async fn keep_rule(&self, board: &str, rule: &Rule) {
-        self.kept(self.bus.put_fields(&format!("board_permissions:{board}"), &rule.hash()).await).await;
+    ///
+    /// # Errors
+    /// When the disk did not take it.
+    pub(super) async fn keep_rule(&self, board: &str, rule: &Rule) -> Result<(), BusError> {
+        self.bus.put_fields(&format!("board_permissions:{board}"), &rule.hash()).await?;
+        self.settled().await
     }
 
     /// The partners of a community that want to hear of it.
@@ -176,22 +180,20 @@ impl Keys {
     }
 
     /// Keeps the partners of a community.
-    pub(super) async fn keep_partners(&self, community: &str, partners: &[String]) {
-        self.keep(&format!("community_partners:{community}"), &partners.into()).await;
-    }
-
-    async fn keep(&self, key: &str, value: &Value) {
-        self.kept(self.bus.put_shared(key, value.to_string().as_bytes(), None).await).await;
+    ///
+    /// # Errors
+    /// When the disk did not take it.
+    pub(super) async fn keep_partners(&self, community: &str, partners: &[String]) -> Result<(), BusError> {
+        let value = Value::from(partners).to_string();
+        self.bus.put_shared(&format!("community_partners:{community}"), value.as_bytes(), None).await?;
+        self.settled().await
     }
 
     /// What a back end said of boards and partners is on disk before it is answered.
-    async fn kept(&self, put: Result<(), BusError>) {
+    async fn settled(&self) -> Result<(), BusError> {
         let bus = self.bus.clone();
         let settled = tokio::task::spawn_blocking(move || bus.settle()).await;
-        let settled = settled.unwrap_or_else(|error| Err(BusError(error.to_string())));
-        if let Err(error) = put.and(settled) {
-            tracing::warn!(%error, "what the forum was told could not be kept");
-        }
+        settled.unwrap_or_else(|error| Err(BusError(error.to_string())))
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::rules::{Rule, id};
 use super::words::{Target, Words};
+use crate::bus::Undelivered;
 use crate::config::limits::FORUM_EVENT_NAME_MAX_BYTES;
 
 /// What a back end says.
@@ -42,6 +43,18 @@ pub(super) enum Refused {
     Nobody,
     #[error("communityId and partners are expected")]
     Partners,
+    /// Who may enter, or who the partners are, has to be on disk before anybody is told.
+    #[error("what it says could not be kept: {0}")]
+    NotKept(String),
+}
+
+impl From<Refused> for Undelivered {
+    fn from(why: Refused) -> Self {
+        match why {
+            Refused::NotKept(_) => Self::Failed(why.to_string()),
+            why => Self::Refused(why.to_string()),
+        }
+    }
 }
 
 /// What is known beside the publication.

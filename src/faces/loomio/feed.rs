@@ -93,10 +93,8 @@ impl Feed {
 fn unsaid(metrics: &Metrics, error: &SpaceError) -> Undelivered {
     metrics.refuse("publication_not_said");
     tracing::error!(%error, "a publication was not said");
-    match error {
-        SpaceError::TooLarge | SpaceError::TooManyRooms => Undelivered::Refused(error.to_string()),
-        _ => Undelivered::Failed(error.to_string()),
-    }
+    let why = error.to_string();
+    if error.is_final() { Undelivered::Refused(why) } else { Undelivered::Failed(why) }
 }
 
 #[derive(Deserialize)]

@@ -48,7 +48,7 @@ pub(super) async fn remove(
         RemoveError::Host => {
             Failure::new(StatusCode::CONFLICT, "host_stays", "The host's own access cannot be taken away.")
         }
-        RemoveError::Token(error) => Failure::fault(&error),
+        RemoveError::Token(_) | RemoveError::Bus(_) => Failure::fault(&error),
     })?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

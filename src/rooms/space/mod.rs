@@ -90,6 +90,14 @@ pub enum SpaceError {
     Ended,
 }
 
+impl SpaceError {
+    /// Whether the same can never be said, however often it is tried.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::TooLarge | Self::TooManyRooms)
+    }
+}
+
 /// The bounds of one space.
 #[derive(Debug, Clone, Copy)]
 pub struct SpaceOptions {
