@@ -202,3 +202,22 @@ pub(super) fn partners_in(list: &Value) -> Vec<String> {
     let all = list.as_array().into_iter().flatten();
     all.filter_map(|one| id(Some(one))).take(FORUM_AUDIENCE_MAX).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[tokio::test]
+    async fn what_could_not_be_kept_is_not_said_to_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let bus = Bus::open(folder.path(), &Clock::real()).unwrap();
+        let keys = Keys::new(bus.clone(), Metrics::new());
+        let read = serde_json::json!({ "boardId": "5", "communityId": "1", "isPublic": true });
+        let rule = Rule::read(read.to_string().as_bytes()).unwrap();
+        assert!(keys.keep_rule("5", &rule).await.is_ok());
+        bus.close();
+        assert!(keys.keep_rule("5", &rule).await.is_err());
+        assert!(keys.keep_partners("1", &["8".to_owned()]).await.is_err());
+    }
+}
