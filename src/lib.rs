@@ -7,6 +7,7 @@
 //! | 0 | [`id`] | names that are valid by construction |
 //! | 0 | [`clock`] | the one source of time |
 //! | 0 | [`config`] | what was written, what it means, and every limit |
+//! | 0 | [`lock`] | locks that a panic elsewhere does not close |
 //! | 1 | [`heap`] | room for a thread's memory |
 //! | 1 | [`telemetry`] | logs without secrets, metrics |
 //! | 1 | [`wire`] | pure codecs: bytes to values and back |
@@ -32,6 +33,7 @@ pub mod follow;
 pub mod heap;
 pub mod id;
 pub mod lan;
+pub mod lock;
 pub mod outbound;
 pub mod records;
 pub mod rooms;

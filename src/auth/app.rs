@@ -3,7 +3,7 @@
 //! Owns the question (`POST <app>/api/hocuspocus`, Loomio's channel server), what counts as yes, and the end of what
 //! is no longer allowed. Secrets are in its memory and in its requests, nowhere else.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::collab::Refused;
 use super::secret::Secret;
@@ -12,6 +12,7 @@ use crate::clock::Stopwatch;
 use crate::config::Loomio;
 use crate::config::limits::{APP_ASKED_AGAIN, APP_DEADLINE, APP_GRANTS_MAX, APP_TICK};
 use crate::id::{DocName, LoomioDoc, LoomioRecord};
+use crate::lock::held;
 use crate::outbound::header::{CONTENT_TYPE, HeaderValue};
 use crate::outbound::{Ask, Method, Outbound};
 
@@ -133,7 +134,7 @@ impl App {
     }
 
     fn granted(&self) -> MutexGuard<'_, Vec<Granted>> {
-        self.granted.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.granted)
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! Owns their rows. The bound is a number, not an age: a clock that goes wrong for a moment takes nothing away.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use super::Auth;
 use crate::config::limits::{AUDIT_ROWS_MAX, AUDIT_ROWS_PRUNED};
+use crate::lock::held;
 use crate::store::{ReadError, Store, Table, Write};
 
 /// Something that an office wants to be able to look up later.
@@ -54,7 +55,7 @@ impl Deeds {
 
     /// The row of one more, and what gives way to it.
     fn add(&self, store: &Store, at_ms: u64, value: Vec<u8>) -> Vec<Write> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = held(&self.0);
         let key = [at_ms.to_be_bytes(), counts.next.to_be_bytes()].concat();
         counts.next += 1;
         counts.rows += 1;

@@ -20,7 +20,7 @@ mod tokens;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 pub use admin::AdminFileError;
 pub use app::App;
@@ -38,6 +38,7 @@ pub use tokens::{MintError, Minted, NewToken, RevokeError};
 use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::config::limits::EXPIRY_INTERVAL;
+use crate::lock::held;
 use crate::store::Store;
 use invitations::Invitations;
 use live::{Kind, Live, LiveGrants};
@@ -162,10 +163,10 @@ impl Auth {
 
     fn live(&self) -> MutexGuard<'_, LiveGrants> {
         // A poisoned map still maps: every change of it is a single call.
-        self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.0.live)
     }
 
     fn invitations(&self) -> MutexGuard<'_, Invitations> {
-        self.0.invitations.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.0.invitations)
     }
 }

@@ -12,7 +12,7 @@ mod why;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,7 @@ use super::{BusKind, BusState};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::CentralUrl;
 use crate::config::limits::{CENTRAL_AGAIN_MAX, CENTRAL_AGAIN_MIN, CENTRAL_BUSY_MAX, CENTRAL_PING_INTERVAL};
+use crate::lock::held;
 use crate::telemetry::Metrics;
 
 /// Begins the key by which it is seen that the server still has its data.
@@ -375,11 +376,6 @@ fn state_of(url: Option<&CentralUrl>, now_ms: u64) -> BusState {
         away_since_ms: None,
         was_up_before: false,
     }
-}
-
-/// A lock's content, also after a panic elsewhere: what is behind these locks is never half changed.
-fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

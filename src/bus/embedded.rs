@@ -25,6 +25,7 @@ use crate::config::limits::{
     BUS_CACHE_BYTES, BUS_CLOSE_WAIT, BUS_FLUSH_WAIT, BUS_KEYS_MAX, BUS_LOCKED_PAUSE, BUS_MEND_INTERVAL,
     BUS_PROBE_BYTES, BUS_SWEEP_INTERVAL, BUS_SWEEP_MAX,
 };
+use crate::lock::held;
 
 /// The bus of this office.
 pub(super) struct Embedded {
@@ -181,7 +182,7 @@ impl Embedded {
     }
 
     pub(super) fn close(&self) {
-        let Some((stop, thread)) = self.sweeper.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+        let Some((stop, thread)) = held(&self.sweeper).take() else {
             return;
         };
         self.inner.closed.store(true, Ordering::Release);
@@ -227,7 +228,7 @@ impl Inner {
 
     /// Opens the files again after a fault: this one, or the last. Until that succeeds, nothing can be changed.
     fn mend(&self, why: Option<Error>) -> Result<(), BusError> {
-        let mut mending = self.mending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut mending = held(&self.mending);
         if why.is_some() {
             mending.why = why;
         }

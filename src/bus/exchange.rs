@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
@@ -22,6 +22,7 @@ use crate::config::limits::{
     BUS_AGAIN, BUS_AGAIN_MAX, BUS_SUBSCRIPTION_MAX_BYTES, BUS_SUBSCRIPTIONS_MAX, BUS_UNDER_WAY_MAX,
     BUS_UNDER_WAY_MAX_BYTES,
 };
+use crate::lock::held;
 
 /// Everybody who listens.
 pub(super) struct Exchange {
@@ -336,11 +337,6 @@ impl Drop for Consuming {
         }
         self.task.abort();
     }
-}
-
-/// A lock's content, also after a panic elsewhere: what is behind these locks is never half changed.
-fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! A row is removed in the commit that moves the cursor past it, after the server took it. A crash in between sends
 //! it once more: at least once, in order.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::Notify;
@@ -15,6 +15,7 @@ use super::message::{Message, PublishError};
 use crate::config::limits::{
     OUTGOING_BATCH, OUTGOING_BATCH_BYTES, OUTGOING_MAX_BYTES, OUTGOING_MAX_MESSAGES, OUTGOING_READ_ROWS,
 };
+use crate::lock::held;
 use crate::store::{CommitError, Store, Table, Write};
 use crate::telemetry::Metrics;
 
@@ -209,9 +210,4 @@ fn message(row: &Bytes) -> Option<Message> {
 
 fn number(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(key.try_into().ok()?))
-}
-
-/// A lock's content, also after a panic elsewhere: what is behind these locks is never half changed.
-fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }

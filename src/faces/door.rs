@@ -10,7 +10,7 @@ mod stream;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
@@ -30,6 +30,7 @@ pub(in crate::faces) use stream::{DoorStream, StreamParts};
 
 use super::{Caller, failure};
 use crate::config::limits::{ACCEPT_PAUSE, GOODBYE, HEADER_DEADLINE, HEADERS_MAX, REQUEST_HEAD_MAX_BYTES};
+use crate::lock::held;
 use crate::telemetry::Metrics;
 use seats::Seats;
 
@@ -67,7 +68,7 @@ impl Door {
 
     /// Lets other computers in, or shuts them out and ends their connections.
     pub fn set_shared(&self, on: bool) {
-        let mut network = self.0.network.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut network = held(&self.0.network);
         match (on, network.take()) {
             (true, open) => *network = Some(open.unwrap_or_else(|| self.0.closed.child_token())),
             (false, Some(open)) => open.cancel(),
@@ -134,7 +135,7 @@ impl Door {
     }
 
     fn network_end(&self) -> Option<CancellationToken> {
-        let network = self.0.network.lock().unwrap_or_else(PoisonError::into_inner);
+        let network = held(&self.0.network);
         network.as_ref().map(CancellationToken::child_token)
     }
 

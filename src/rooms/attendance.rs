@@ -4,7 +4,7 @@
 //! Does not know documents' content.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::Semaphore;
 
@@ -13,6 +13,7 @@ use super::{Here, Outbox};
 use crate::auth::Grant;
 use crate::config::limits::EDITS_OWED_MAX;
 use crate::id::{DocName, PeerId};
+use crate::lock::held;
 use crate::telemetry::Metrics;
 
 /// Everybody who is in, by peer; cheap to clone.
@@ -34,7 +35,7 @@ impl People {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PeerId, Here>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.0)
     }
 }
 

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use super::event::{Edited, Event, Gone, Present, Refusal};
 use crate::config::limits::{OUTBOX_SLOTS_KEPT, OUTBOX_TAKE_MAX_BYTES};
 use crate::id::PeerId;
+use crate::lock::held;
 use crate::store::StoreState;
 use crate::telemetry::Metrics;
 use queue::{Due, Queue, Slot};
@@ -233,7 +234,7 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.0.queue)
     }
 
     fn counted(&self, more: i64) {

@@ -3,7 +3,7 @@
 //! Owns the way into a room's mailbox, and leaving: dropping a [`Peer`] leaves, even when the mailbox is full. Does not
 //! know what the room does with what it gets.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -16,6 +16,7 @@ use crate::config::limits::{
     EDIT_PART_PAUSE, EDIT_PARTS_FREE, ROOM_WORK_INLINE_MAX_BYTES, STATE_VECTOR_MAX_BYTES, UPDATE_MAX_BYTES,
 };
 use crate::id::PeerId;
+use crate::lock::held;
 use crate::wire::awareness;
 use crate::wire::gate::{self, GateError, Structure};
 
@@ -94,13 +95,13 @@ pub(super) struct Leaving {
 
 impl Leaving {
     fn push(&self, peer: PeerId) {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner).push(peer);
+        held(&self.peers).push(peer);
         self.wake.notify_one();
     }
 
     /// Takes all who left so far.
     pub(super) fn take(&self) -> Vec<PeerId> {
-        std::mem::take(&mut self.peers.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut held(&self.peers))
     }
 
     /// Waits until somebody may have left.

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -24,6 +24,7 @@ use crate::config::limits::{
     ROOM_GRACE_CROWDED, ROOM_MAILBOX, ROOM_OPEN_TRIES, ROOMS_CONTENT_MAX_BYTES, ROOMS_STOP_DEADLINE,
 };
 use crate::id::{DocKind, DocName, PeerId};
+use crate::lock::held;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -170,7 +171,7 @@ impl House {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<DocName, mpsc::Sender<Command>>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.rooms)
     }
 
     /// The room of a document. A new one loads by itself; meanwhile commands wait in its mailbox.

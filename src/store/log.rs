@@ -6,7 +6,7 @@ mod fault;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use redb::{
     Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, TableDefinition,
@@ -16,6 +16,7 @@ use redb::{
 pub(super) use self::fault::{Fault, WriteFault};
 use super::redo::Redo;
 use crate::config::limits::STORE_CACHE_BYTES;
+use crate::lock::held;
 
 /// All rows live in one tree: one commit then touches one path per place it changes, and no list of trees.
 const ROWS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("townhall");
@@ -118,7 +119,7 @@ impl Engine {
     }
 
     fn gathering(&self) -> MutexGuard<'_, Gathering> {
-        self.gathering.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.gathering)
     }
 
     /// Changes rows in one transaction, which is on disk when this returns `Ok`, and undone when `f` fails.

@@ -21,7 +21,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
@@ -40,6 +40,7 @@ use self::writer::Writer;
 use crate::clock::Clock;
 use crate::config::limits::{READ_PAUSE, READ_TRIES, STOP_DEADLINE, WRITER_QUEUE};
 use crate::id::{DocName, Seq};
+use crate::lock::held;
 use crate::telemetry::Metrics;
 
 /// A named set of rows, each with a key in byte order.
@@ -331,9 +332,4 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// A lock's content, also after a panic elsewhere: what is behind these locks is never half changed.
-fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }

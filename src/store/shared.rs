@@ -11,6 +11,7 @@ use super::StoreState;
 use super::ledger::Ledger;
 use super::log::Engine;
 use crate::id::Seq;
+use crate::lock::held;
 use crate::telemetry::Metrics;
 
 /// What the writer and the others share.
@@ -51,7 +52,7 @@ impl Shared {
 
     /// The desk; waits for it.
     pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.desk)
     }
 
     /// The desk, if nobody has it.

@@ -13,6 +13,7 @@ const RANKS: &[(&str, u8)] = &[
     ("id", 0),
     ("clock", 0),
     ("config", 0),
+    ("lock", 0),
     ("heap", 1),
     ("telemetry", 1),
     ("wire", 1),

@@ -5,7 +5,7 @@
 //! server that answers slowly is left alone for a while, and what is known here counts, as if it were away.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use crate::clock::Stopwatch;
 use crate::config::limits::{
     FORUM_ANSWER_MAX, FORUM_AUDIENCE_MAX, FORUM_MAILBOX, FORUM_SLOW_PAUSE, FORUM_WINDOW,
 };
+use crate::lock::held;
 use crate::telemetry::Metrics;
 
 /// What becomes of a key.
@@ -112,14 +113,14 @@ impl Keys {
 
     /// What the bus answers, if it does so in time. Nobody asks one that was slow just now.
     async fn in_time<T>(&self, asked: impl Future<Output = T>) -> Option<T> {
-        let slow = *self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        let slow = *held(&self.slow);
         if slow.is_some_and(|slow| slow.elapsed() < FORUM_SLOW_PAUSE) {
             return None;
         }
         let answer = timeout(FORUM_ANSWER_MAX, asked).await.ok();
         if answer.is_none() {
             self.metrics.refuse("curia_keys_behind");
-            *self.slow.lock().unwrap_or_else(PoisonError::into_inner) = Some(Stopwatch::start());
+            *held(&self.slow) = Some(Stopwatch::start());
         }
         answer
     }

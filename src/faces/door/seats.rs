@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -19,6 +19,7 @@ use crate::config::limits::{
     CONNECTIONS_HERE_RESERVED, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_UNAUTHENTICATED_MAX,
     CONNECTIONS_WAITING_MAX, NOBODY_MIN, SEAT_DEADLINE, SEATS_LOOK_AGAIN, SILENCE_MIN,
 };
+use crate::lock::held;
 use crate::telemetry::Metrics;
 
 /// All seats; cheap to clone.
@@ -133,7 +134,7 @@ impl Seats {
 
 impl Room {
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.book)
     }
 
     /// A seat. When all are taken, the oldest connection that may be is asked to give way.
@@ -303,7 +304,7 @@ impl Seat {
     }
 
     fn permit(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
-        self.permit.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.permit)
     }
 
     fn speaks(&self) {

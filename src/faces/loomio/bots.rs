@@ -4,7 +4,7 @@
 //! anywhere else: no bad message, no homeserver that is down or slow.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use crate::config::limits::{
     BOT_IDS_MAX, BOT_MESSAGE_LIFE, BOT_MESSAGES_PER_SERVER_MAX, BOT_MESSAGES_PER_SERVER_WAITING_MAX,
     BOT_MESSAGES_WAITING_MAX, BOTS_MAX,
 };
+use crate::lock::held;
 use crate::outbound::Outbound;
 use crate::telemetry::{Metrics, Reason};
 
@@ -132,7 +133,7 @@ impl Bots {
     /// The turns at a homeserver; those that nobody waits for are forgotten. `None`: too many wait for them, and one
     /// homeserver that is silent leaves room for the messages to the others.
     fn turns(&self, server: &str) -> Option<Arc<Semaphore>> {
-        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = held(&self.0.known);
         known.turns.retain(|_, turns| Arc::strong_count(turns) > 1);
         let fresh = || Arc::new(Semaphore::new(BOT_MESSAGES_PER_SERVER_MAX));
         let turns = known.turns.entry(server.to_owned()).or_insert_with(fresh);
@@ -141,7 +142,7 @@ impl Bots {
 
     /// Whether this id was not seen lately; it is, then.
     fn is_new(&self, id: &str) -> bool {
-        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = held(&self.0.known);
         if known.ids.iter().any(|seen| **seen == *id) {
             return false;
         }
@@ -160,7 +161,7 @@ impl Bots {
             hash.update(part);
         }
         let key: [u8; 32] = hash.finalize().into();
-        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = held(&self.0.known);
         known.uses += 1;
         let now = known.uses;
         if let Some((bot, used)) = known.bots.get_mut(&key) {

@@ -4,7 +4,7 @@
 //! know how sockets are spoken, nor what is said in a room. Tokens are never logged.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
@@ -14,6 +14,7 @@ use super::standing::{NOTICE, Standing};
 use crate::auth::Grant;
 use crate::config::limits::{CHANNEL_GRANT_TICK, CHANNEL_LOOKS_AT_ONCE_MAX, CHANNEL_WATCH_INTERVAL};
 use crate::faces::sio::{Accepted, Dialect, Hello, Later, Peer, Reason, Refused, Said};
+use crate::lock::held;
 use crate::rooms::space::{MemberId, OldRooms, Room, Space};
 
 /// The only namespace.
@@ -301,7 +302,7 @@ impl Channels {
 
     fn here(&self) -> MutexGuard<'_, HashMap<Arc<str>, Watched>> {
         // A poisoned map still maps: every change of it is whole.
-        self.here.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.here)
     }
 }
 

@@ -3,7 +3,6 @@
 //! Owns the calls to a homeserver (Loomio's channel server) and their repetition. Does not know where messages come
 //! from. Nothing here is ever logged but the room's name and what went wrong.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,6 +10,7 @@ use tokio::sync::{Mutex, oneshot};
 
 use crate::clock::Clock;
 use crate::config::limits::{MATRIX_DEADLINE, MATRIX_PAUSE, MATRIX_PAUSE_MAX, MATRIX_TRIES};
+use crate::lock::held;
 use crate::outbound::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use crate::outbound::{Answer, Ask, Method, Outbound, OutboundError};
 
@@ -83,7 +83,7 @@ impl Bot {
     /// Takes the place behind all messages that stand in line now.
     pub(super) fn stand_in_line(&self) -> InLine {
         let (over, last) = oneshot::channel();
-        let mut now_last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now_last = held(&self.last);
         InLine { before: std::mem::replace(&mut *now_last, last), over }
     }
 

@@ -2,20 +2,21 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio_util::sync::CancellationToken;
 
 use super::dialect::{Arrival, Dialect};
 use super::session::{Session, Transport};
 use super::{Reason, SioOptions};
 use crate::config::limits::{ENGINE_STOP_LINGER, SIO_SESSIONS_MAX, SIO_SESSIONS_PER_ADDRESS_MAX};
+use crate::lock::held;
 use crate::telemetry::Metrics;
 
 /// Bytes of randomness in a session's id.
 const SID_BYTES: usize = 18;
-/// Letters of ids: they stand in URLs.
-const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// What all sessions stand on.
 pub(super) struct Floor {
@@ -71,7 +72,7 @@ impl Floor {
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.book)
     }
 
     /// Begins a session; `None` when there is no place for it.
@@ -127,20 +128,11 @@ impl Floor {
     }
 }
 
+/// A session's secret id, in letters that may stand in a URL.
 fn new_sid() -> Option<Box<str>> {
     let mut bytes = [0; SID_BYTES];
     getrandom::fill(&mut bytes).ok()?;
-    let letter = |bits: u32| char::from(LETTERS[bits as usize & 63]);
-    let text: String = bytes
-        .as_chunks::<3>()
-        .0
-        .iter()
-        .flat_map(|three| {
-            let bits = u32::from(three[0]) << 16 | u32::from(three[1]) << 8 | u32::from(three[2]);
-            [letter(bits >> 18), letter(bits >> 12), letter(bits >> 6), letter(bits)]
-        })
-        .collect();
-    Some(text.into())
+    Some(URL_SAFE_NO_PAD.encode(bytes).into())
 }
 
 #[cfg(test)]
@@ -211,7 +203,8 @@ mod tests {
     #[test]
     fn ids_are_long_and_different() {
         let ids: Vec<_> = (0..100).map(|_| new_sid().unwrap()).collect();
-        assert!(ids.iter().all(|id| id.len() == 24 && id.bytes().all(|byte| LETTERS.contains(&byte))));
+        assert!(ids.iter().all(|id| id.len() == 24
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))));
         assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 100);
     }
 }

@@ -3,12 +3,13 @@
 //! Owns a token bucket for each session. Who says more than it holds is heard more slowly, and nothing is lost; who
 //! does not stop has to go. Does not know what is said.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::Reason;
 use crate::clock::Stopwatch;
 use crate::config::limits::{SIO_PACKETS_BURST, SIO_PACKETS_PER_SECOND, SIO_PACKETS_REST, SIO_STRAIN_MAX};
+use crate::lock::held;
 
 /// A session's bucket.
 pub(super) struct Pace {
@@ -52,7 +53,7 @@ impl Pace {
     /// When the client does not stop.
     pub(super) async fn pass(&self) -> Result<(), Reason> {
         let wait = {
-            let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut bucket = held(&self.bucket);
             bucket.take(self.since.elapsed()).ok_or(Reason::Flood)?
         };
         if !wait.is_zero() {

@@ -8,7 +8,7 @@ mod members;
 mod repeat;
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use super::queue::{Queue, message};
 use super::talk::Talk;
 use crate::config::limits::{ENGINE_ROOM_PAUSE, OUTBOX_MAX_BYTES, TIMER_LATE};
 use crate::faces::line::{binary_frame, text_frame};
+use crate::lock::held;
 use crate::rooms::space::{Closed, SpaceOutbox};
 use crate::wire::engineio::{Packet, PacketError, encode};
 
@@ -86,7 +87,7 @@ impl Session {
     }
 
     pub(super) fn out(&self) -> MutexGuard<'_, Queue> {
-        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.out)
     }
 
     // --- what waits --------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ use super::event::{MemberId, SpaceEvent};
 use crate::config::limits::{
     OUTBOX_COUNTED_BYTES, OUTBOX_TAKE_MAX_BYTES, SPACE_OUTBOX_MAX_BYTES, SPACE_OUTBOX_SLOTS_KEPT,
 };
+use crate::lock::held;
 use crate::telemetry::Metrics;
 
 /// What one queued event costs beside its bytes.
@@ -254,7 +255,7 @@ impl Way {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.0.queue)
     }
 }
 

@@ -3,9 +3,10 @@
 //! Owns which they are, not their lives: whoever opened a space ends it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{Room, Space};
+use crate::lock::held;
 
 /// A room of a space that somebody is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,6 @@ impl Spaces {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Space>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.0)
     }
 }
