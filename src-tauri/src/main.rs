@@ -47,7 +47,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let config = match config::resolve(&cli.flags) {
         Ok(config) => config,
-        Err(error) => return refuse_to_start(&error.to_string(), BAD_CONFIGURATION),
+        Err(error) => {
+            return refuse_to_start(words::words().bad_settings, &error.to_string(), BAD_CONFIGURATION);
+        }
     };
     if !window::screen_is_there() {
         complain("There is no screen for a window. `townhall serve` works without one.");
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
     }
     match shell(&config, &cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => refuse_to_start(&error.to_string(), 1),
+        Err(error) => refuse_to_start(words::words().cannot_open, &error.to_string(), 1),
     }
 }
 
@@ -169,10 +171,10 @@ fn stopped_by_itself(app: &AppHandle, why: &str) {
 }
 
 /// Before there is a program that could show anything: a plain line, and a message where there is a screen.
-fn refuse_to_start(why: &str, code: u8) -> ExitCode {
+fn refuse_to_start(what: &str, why: &str, code: u8) -> ExitCode {
     complain(why);
     if window::screen_is_there() {
-        notice::say_alone(why);
+        notice::say_alone(&format!("{what}\n\n{why}"));
     }
     ExitCode::from(code)
 }

@@ -18,6 +18,8 @@ pub(crate) struct Words {
     pub(crate) folder_in_use: &'static str,
     /// The port is in use; `{}` is the port.
     pub(crate) port_in_use: &'static str,
+    /// What the program was told at its start is not understood; the reason follows.
+    pub(crate) bad_settings: &'static str,
     /// Something else; the reason follows.
     pub(crate) cannot_open: &'static str,
     /// The server ended by itself; the reason follows.
@@ -36,6 +38,8 @@ const ENGLISH: Words = Words {
               folder, ask whoever installed Townhall.",
     port_in_use: "Another program on this computer already uses port {}.\n\nClose it first. To use \
               another port, ask whoever installed Townhall.",
+    bad_settings: "Townhall does not understand its settings and cannot start.\n\nShow this to whoever \
+              installed Townhall:",
     cannot_open: "The office cannot open.",
     stopped: "The office has stopped. What was marked as saved is safe. Start Townhall again.",
 };
@@ -53,6 +57,8 @@ const FRENCH: Words = Words {
               autre dossier, demandez à la personne qui a installé Townhall.",
     port_in_use: "Un autre programme de cet ordinateur utilise déjà le port {}.\n\nFermez-le d’abord. \
               Pour utiliser un autre port, demandez à la personne qui a installé Townhall.",
+    bad_settings: "Townhall ne comprend pas ses réglages et ne peut pas démarrer.\n\nMontrez ceci à la \
+              personne qui a installé Townhall :",
     cannot_open: "Townhall ne peut pas s’ouvrir.",
     stopped: "Le serveur s’est arrêté. Ce qui était marqué comme enregistré est en sûreté. Relancez \
               Townhall.",
