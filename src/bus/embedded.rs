@@ -182,9 +182,7 @@ impl Embedded {
     }
 
     pub(super) fn close(&self) {
-        let Some((stop, thread)) = held(&self.sweeper).take() else {
-            return;
-        };
+        let Some((stop, thread)) = held(&self.sweeper).take() else { return };
         self.inner.closed.store(true, Ordering::Release);
         drop(stop);
         let _ = thread.join();
