@@ -64,8 +64,8 @@ test('what is too large to be sent at once is not pasted', async () => {
   await t.pillSays(page, 'saved')
 })
 
-test('a record prints as its title and its text', async () => {
-  const { page } = await opened()
+test('a record prints as its title, once, and its text', async () => {
+  const { page } = await opened(SOURCE.replace('# Feux', 'Sans titre.'))
   await page.emulateMedia({ media: 'print' })
   for (const part of ['header', '[role=toolbar]', '[data-testid=pill]', 'input.title']) {
     assert.equal(await page.locator(part).filter({ visible: true }).count(), 0, `${part} is not printed`)
@@ -73,5 +73,10 @@ test('a record prints as its title and its text', async () => {
   const title = await page.locator('main h1').first().boundingBox()
   assert.ok(title.width > 20 && title.height > 20, 'the title is')
   await t.text(page).filter({ hasText: 'deux' }).filter({ visible: true }).waitFor()
-  if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/print.png` })
+  const own = await opened()
+  await own.page.emulateMedia({ media: 'print' })
+  await t.text(own.page).filter({ hasText: 'deux' }).filter({ visible: true }).waitFor()
+  const titles = await own.page.locator('main h1').filter({ visible: true }).allTextContents()
+  assert.deepEqual(titles, ['Feux'], 'a text that begins with its title has it once')
+  if (process.env.SHOTS) await own.page.screenshot({ path: `${process.env.SHOTS}/print.png` })
 })
