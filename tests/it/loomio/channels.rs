@@ -6,6 +6,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use townhall::auth::Role;
+use townhall::config::Config;
 
 use super::town::{ANN, Town, hears};
 use crate::harness::http::raw;
@@ -89,8 +90,13 @@ async fn case_3_wire_form() {
 
 #[tokio::test]
 async fn case_6_only_the_configured_origin_is_let_in_and_an_old_protocol_is_told_so() {
-    let town =
-        Town::alone(|config| config.channels_origins = vec!["https://loomio.example.org".into()]).await;
+    let origins = |config: &mut Config| config.channels_origins = vec!["https://loomio.example.org".into()];
+    for town in Town::both(origins).await {
+        only_the_configured_origin(&town).await;
+    }
+}
+
+async fn only_the_configured_origin(town: &Town) {
     let at = town.office.address();
     let get = |query: &str, origin: &str, method: &str| {
         format!(
